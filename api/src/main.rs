@@ -1,0 +1,2 @@
+//! The Backstop daemon.
+fn main() {}

@@ -1,0 +1,261 @@
+//! Exact decimal arithmetic in which every rounding has a name.
+//!
+//! In: `Decimal`s of at most 96 bits of mantissa. Out: a `Decimal` that is exact, or quantised once at the scale and
+//! in the direction the caller names, or [`Overflow`]. Never a silently rounded product: intermediate results are
+//! 256 bits wide.
+
+use ethnum::I256;
+use rust_decimal::Decimal;
+
+/// Most decimals any figure of the engine carries.
+pub const SCALE_MAX: u32 = 14;
+
+/// The result does not fit, or would lose a digit that nobody named a rounding for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the result has more digits than a figure can hold")]
+pub struct Overflow;
+
+/// The direction of a quantisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// Towards minus infinity: what an account is credited.
+    Floor,
+    /// Towards plus infinity: what an account is charged.
+    Ceil,
+    /// Towards zero.
+    ToZero,
+    /// Away from zero: a requirement.
+    FromZero,
+    /// To the nearest, ties to even: a figure that both sides share.
+    Nearest,
+}
+
+fn pow10(exponent: u32) -> Result<I256, Overflow> {
+    I256::new(10).checked_pow(exponent).ok_or(Overflow)
+}
+
+/// A quotient rounded as named. The denominator is not zero.
+fn divide(numerator: I256, denominator: I256, rounding: Rounding) -> Result<I256, Overflow> {
+    if denominator == I256::ZERO {
+        return Err(Overflow);
+    }
+    // The 128-bit division is several times faster and nearly always enough.
+    let (quotient, rest) = match (i128::try_from(numerator), i128::try_from(denominator)) {
+        (Ok(n), Ok(d)) => {
+            let quotient = n.checked_div(d).ok_or(Overflow)?;
+            let rest = n.checked_rem(d).ok_or(Overflow)?;
+            (I256::from(quotient), I256::from(rest))
+        }
+        _ => (
+            numerator.checked_div(denominator).ok_or(Overflow)?,
+            numerator.checked_rem(denominator).ok_or(Overflow)?,
+        ),
+    };
+    if rest == I256::ZERO {
+        return Ok(quotient);
+    }
+    let negative = (numerator < I256::ZERO) != (denominator < I256::ZERO);
+    let away = match rounding {
+        Rounding::ToZero => false,
+        Rounding::FromZero => true,
+        Rounding::Floor => negative,
+        Rounding::Ceil => !negative,
+        Rounding::Nearest => {
+            let twice = rest.abs().checked_mul(I256::new(2)).ok_or(Overflow)?;
+            match twice.cmp(&denominator.abs()) {
+                std::cmp::Ordering::Less => false,
+                std::cmp::Ordering::Greater => true,
+                std::cmp::Ordering::Equal => quotient & I256::ONE == I256::ONE,
+            }
+        }
+    };
+    let step = if negative { I256::MINUS_ONE } else { I256::ONE };
+    if away {
+        quotient.checked_add(step).ok_or(Overflow)
+    } else {
+        Ok(quotient)
+    }
+}
+
+fn build(mut mantissa: I256, mut scale: u32) -> Result<Decimal, Overflow> {
+    let ten = I256::new(10);
+    loop {
+        if let Ok(narrow) = i128::try_from(mantissa)
+            && scale <= Decimal::MAX_SCALE
+            && let Ok(result) = Decimal::try_from_i128_with_scale(narrow, scale)
+        {
+            return Ok(result);
+        }
+        // Trailing zeros may be what does not fit.
+        if scale == 0 || mantissa.checked_rem(ten).ok_or(Overflow)? != I256::ZERO {
+            return Err(Overflow);
+        }
+        mantissa = mantissa.checked_div(ten).ok_or(Overflow)?;
+        scale = scale.checked_sub(1).ok_or(Overflow)?;
+    }
+}
+
+fn wide(value: Decimal) -> I256 {
+    I256::from(value.mantissa())
+}
+
+/// `numerator / denominator × 10^shift`, quantised to an integer.
+fn ratio(numerator: I256, denominator: I256, shift: i64, rounding: Rounding) -> Result<I256, Overflow> {
+    let digits = u32::try_from(shift.unsigned_abs()).map_err(|_| Overflow)?;
+    let power = pow10(digits)?;
+    if shift >= 0 {
+        divide(numerator.checked_mul(power).ok_or(Overflow)?, denominator, rounding)
+    } else {
+        divide(numerator, denominator.checked_mul(power).ok_or(Overflow)?, rounding)
+    }
+}
+
+fn shift_of(add: &[u32], take: &[u32]) -> i64 {
+    let sum = |scales: &[u32]| scales.iter().map(|s| i64::from(*s)).sum::<i64>();
+    sum(add).saturating_sub(sum(take))
+}
+
+/// `value` at `scale` decimals. Exact when it has no more than that.
+pub fn quantise(value: Decimal, scale: u32, rounding: Rounding) -> Result<Decimal, Overflow> {
+    if value.scale() <= scale {
+        return Ok(value);
+    }
+    let shift = shift_of(&[scale], &[value.scale()]);
+    build(ratio(wide(value), I256::ONE, shift, rounding)?, scale)
+}
+
+/// `a × b` at no more than `scale` decimals.
+pub fn mul(a: Decimal, b: Decimal, scale: u32, rounding: Rounding) -> Result<Decimal, Overflow> {
+    let product = wide(a).checked_mul(wide(b)).ok_or(Overflow)?;
+    let full = a.scale().checked_add(b.scale()).ok_or(Overflow)?;
+    if full <= scale {
+        return build(product, full);
+    }
+    build(ratio(product, I256::ONE, shift_of(&[scale], &[full]), rounding)?, scale)
+}
+
+/// `a × b`, exactly.
+pub fn mul_exact(a: Decimal, b: Decimal) -> Result<Decimal, Overflow> {
+    let product = wide(a).checked_mul(wide(b)).ok_or(Overflow)?;
+    build(product, a.scale().checked_add(b.scale()).ok_or(Overflow)?)
+}
+
+/// `a ÷ b` at `scale` decimals. Division by zero is an [`Overflow`].
+pub fn div(a: Decimal, b: Decimal, scale: u32, rounding: Rounding) -> Result<Decimal, Overflow> {
+    let shift = shift_of(&[scale, b.scale()], &[a.scale()]);
+    build(ratio(wide(a), wide(b), shift, rounding)?, scale)
+}
+
+/// `a × b ÷ c` at `scale` decimals, rounded once at the end.
+pub fn mul_div(a: Decimal, b: Decimal, c: Decimal, scale: u32, rounding: Rounding) -> Result<Decimal, Overflow> {
+    let product = wide(a).checked_mul(wide(b)).ok_or(Overflow)?;
+    let shift = shift_of(&[scale, c.scale()], &[a.scale(), b.scale()]);
+    build(ratio(product, wide(c), shift, rounding)?, scale)
+}
+
+/// `a + b`, exactly.
+pub fn add(a: Decimal, b: Decimal) -> Result<Decimal, Overflow> {
+    let scale = a.scale().max(b.scale());
+    let lift = |value: Decimal| -> Result<I256, Overflow> {
+        let digits = scale.checked_sub(value.scale()).ok_or(Overflow)?;
+        if digits == 0 {
+            return Ok(wide(value));
+        }
+        wide(value).checked_mul(pow10(digits)?).ok_or(Overflow)
+    };
+    if a.scale() == b.scale()
+        && let Some(sum) = a.mantissa().checked_add(b.mantissa())
+        && let Ok(result) = Decimal::try_from_i128_with_scale(sum, scale)
+    {
+        return Ok(result);
+    }
+    build(lift(a)?.checked_add(lift(b)?).ok_or(Overflow)?, scale)
+}
+
+/// `a − b`, exactly.
+pub fn sub(a: Decimal, b: Decimal) -> Result<Decimal, Overflow> {
+    add(a, -b)
+}
+
+/// The largest multiple of `step` that is not above `value` (`Floor`), or the smallest not below (`Ceil`), and so on.
+pub fn to_step(value: Decimal, step: Decimal, rounding: Rounding) -> Result<Decimal, Overflow> {
+    mul_exact(div(value, step, 0, rounding)?, step)
+}
+
+/// Is `value` a whole number of `step`s?
+pub fn is_multiple(value: Decimal, step: Decimal) -> bool {
+    to_step(value, step, Rounding::ToZero).is_ok_and(|whole| whole == value)
+}
+
+/// Reads a plain decimal: an optional minus, digits, an optional point and digits. No exponent, plus sign, space,
+/// underscore, `NaN` or infinity, and no digit is dropped.
+pub fn parse(text: &str) -> Option<Decimal> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = match digits.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (digits, None),
+    };
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain(whole) || !fraction.is_none_or(plain) {
+        return None;
+    }
+    Decimal::from_str_exact(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn d(text: &str) -> Decimal {
+        parse(text).unwrap()
+    }
+
+    #[test]
+    fn rounding_goes_where_its_name_says() {
+        let cases = [
+            (Rounding::Floor, "-0.34", "0.33"),
+            (Rounding::Ceil, "-0.33", "0.34"),
+            (Rounding::ToZero, "-0.33", "0.33"),
+            (Rounding::FromZero, "-0.34", "0.34"),
+            (Rounding::Nearest, "-0.33", "0.33"),
+        ];
+        for (rounding, negative, positive) in cases {
+            assert_eq!(quantise(d("-0.3333"), 2, rounding), Ok(d(negative)), "{rounding:?}");
+            assert_eq!(quantise(d("0.3333"), 2, rounding), Ok(d(positive)), "{rounding:?}");
+        }
+        assert_eq!(quantise(d("0.125"), 2, Rounding::Nearest), Ok(d("0.12")));
+        assert_eq!(quantise(d("-0.135"), 2, Rounding::Nearest), Ok(d("-0.14")));
+    }
+
+    #[test]
+    fn a_product_that_would_lose_a_digit_is_an_error() {
+        let long = d("1.2345678901234567890123456789");
+        assert_eq!(mul_exact(long, long), Err(Overflow));
+        assert!(mul(long, long, 10, Rounding::Floor).is_ok());
+        assert_eq!(mul_exact(d("0.5"), d("20000000000000000000000000000")), Ok(d("10000000000000000000000000000")));
+        assert_eq!(add(d("79228162514264337593543950335"), d("0.1")), Err(Overflow));
+    }
+
+    #[test]
+    fn division_is_rounded_once() {
+        assert_eq!(div(d("2"), d("3"), 4, Rounding::Floor), Ok(d("0.6666")));
+        assert_eq!(div(d("-2"), d("3"), 4, Rounding::Ceil), Ok(d("-0.6666")));
+        assert_eq!(mul_div(d("10"), d("1"), d("3"), 2, Rounding::FromZero), Ok(d("3.34")));
+        assert_eq!(div(d("1"), d("0"), 4, Rounding::Floor), Err(Overflow));
+    }
+
+    #[test]
+    fn only_plain_decimals_are_read() {
+        for bad in ["", "-", ".5", "5.", "1e5", "+1", "1_000", "NaN", "inf", " 1", "0x1", "1.2.3", "--1"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+        assert_eq!(parse("0.00000000000000000000000000001"), None, "29 decimals");
+        assert_eq!(parse("-12.50"), Some(d("-12.5")));
+    }
+
+    #[test]
+    fn steps() {
+        assert_eq!(to_step(d("45000.05"), d("0.1"), Rounding::Ceil), Ok(d("45000.1")));
+        assert!(is_multiple(d("45000.1"), d("0.1")) && !is_multiple(d("45000.05"), d("0.1")));
+    }
+}

@@ -251,16 +251,12 @@ fn read_body(kind: &str, f: &mut Fields<'_>) -> Result<Command, Malformed> {
     Ok(match kind {
         "list_asset" => Command::ListAsset(list::read_asset(f)?),
         "list_market" => Command::ListMarket(Box::new(list::read_market(f)?)),
-        "deposit" => Command::Deposit {
-            account: account(f, "account")?,
-            asset: f.name("asset")?,
-            amount: f.amount("amount")?,
-        },
-        "withdraw" => Command::Withdraw {
-            account: account(f, "account")?,
-            asset: f.name("asset")?,
-            amount: f.amount("amount")?,
-        },
+        "deposit" => {
+            Command::Deposit { account: account(f, "account")?, asset: f.name("asset")?, amount: f.amount("amount")? }
+        }
+        "withdraw" => {
+            Command::Withdraw { account: account(f, "account")?, asset: f.name("asset")?, amount: f.amount("amount")? }
+        }
         "set_margin_mode" => Command::SetMarginMode {
             account: account(f, "account")?,
             market: f.name("market")?,
@@ -273,9 +269,7 @@ fn read_body(kind: &str, f: &mut Fields<'_>) -> Result<Command, Malformed> {
         "set_leverage" => Command::SetLeverage {
             account: account(f, "account")?,
             market: f.name("market")?,
-            leverage: f
-                .rate_within("leverage", 1, 1_000)?
-                .ok_or_else(|| f.bad(Code::MissingField, "leverage"))?,
+            leverage: f.rate_within("leverage", 1, 1_000)?.ok_or_else(|| f.bad(Code::MissingField, "leverage"))?,
         },
         "move_margin" => Command::MoveMargin {
             account: account(f, "account")?,
@@ -307,9 +301,7 @@ fn read_body(kind: &str, f: &mut Fields<'_>) -> Result<Command, Malformed> {
             buyer_leg: f.word_opt("buyer_leg", LEGS)?,
             seller_leg: f.word_opt("seller_leg", LEGS)?,
         }),
-        "price" => {
-            Command::Price { market: f.name("market")?, source: f.name("source")?, price: f.price("price")? }
-        }
+        "price" => Command::Price { market: f.name("market")?, source: f.name("source")?, price: f.price("price")? },
         "tick" => Command::Tick,
         "funding_rate" => Command::FundingRate {
             market: f.name("market")?,
@@ -319,14 +311,10 @@ fn read_body(kind: &str, f: &mut Fields<'_>) -> Result<Command, Malformed> {
                 .whole_within("interval_ms", 1, 31_536_000_000)?
                 .ok_or_else(|| f.bad(Code::MissingField, "interval_ms"))?,
         },
-        "funding" => {
-            Command::Funding { market: f.name("market")?, rate: f.rate("rate")?, id: f.name("id")? }
+        "funding" => Command::Funding { market: f.name("market")?, rate: f.rate("rate")?, id: f.name("id")? },
+        "funding_correction" => {
+            Command::FundingCorrection { market: f.name("market")?, of: f.name("of")?, rate: f.rate("rate")? }
         }
-        "funding_correction" => Command::FundingCorrection {
-            market: f.name("market")?,
-            of: f.name("of")?,
-            rate: f.rate("rate")?,
-        },
         "fund_credit" => Command::FundCredit {
             asset: f.name("asset")?,
             pool: f.name_opt("pool")?.unwrap_or(SmolStr::new_static("shared")),

@@ -29,9 +29,9 @@ impl AccountId {
 
     /// A number that depends on the name only, the same on every machine and version: FNV-1a, 64 bit.
     pub fn spread(&self) -> u64 {
-        self.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        self.0
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 
     /// The shard that holds this account when there are `shards` of them.

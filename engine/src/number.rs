@@ -46,10 +46,7 @@ fn divide(numerator: I256, denominator: I256, rounding: Rounding) -> Result<I256
             let rest = n.checked_rem(d).ok_or(Overflow)?;
             (I256::from(quotient), I256::from(rest))
         }
-        _ => (
-            numerator.checked_div(denominator).ok_or(Overflow)?,
-            numerator.checked_rem(denominator).ok_or(Overflow)?,
-        ),
+        _ => (numerator.checked_div(denominator).ok_or(Overflow)?, numerator.checked_rem(denominator).ok_or(Overflow)?),
     };
     if rest == I256::ZERO {
         return Ok(quotient);
@@ -70,11 +67,7 @@ fn divide(numerator: I256, denominator: I256, rounding: Rounding) -> Result<I256
         }
     };
     let step = if negative { I256::MINUS_ONE } else { I256::ONE };
-    if away {
-        quotient.checked_add(step).ok_or(Overflow)
-    } else {
-        Ok(quotient)
-    }
+    if away { quotient.checked_add(step).ok_or(Overflow) } else { Ok(quotient) }
 }
 
 fn build(mut mantissa: I256, mut scale: u32) -> Result<Decimal, Overflow> {
@@ -200,6 +193,42 @@ pub fn parse(text: &str) -> Option<Decimal> {
         return None;
     }
     Decimal::from_str_exact(text).ok()
+}
+
+/// A sum of many figures: exact, and wide enough that no number of accounts within the limits of input fills it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+pub struct Sum(i128);
+
+impl Sum {
+    /// Adds a figure.
+    pub fn add(&mut self, value: Decimal) -> Result<(), Overflow> {
+        let digits = SCALE_MAX.checked_sub(value.normalize().scale()).ok_or(Overflow)?;
+        let units = 10_i128.checked_pow(digits).ok_or(Overflow)?;
+        let lifted = value.normalize().mantissa().checked_mul(units).ok_or(Overflow)?;
+        self.0 = self.0.checked_add(lifted).ok_or(Overflow)?;
+        Ok(())
+    }
+
+    /// Takes a figure away.
+    pub fn take(&mut self, value: Decimal) -> Result<(), Overflow> {
+        self.add(-value)
+    }
+
+    /// Adds another sum.
+    pub fn merge(&mut self, other: Self) -> Result<(), Overflow> {
+        self.0 = self.0.checked_add(other.0).ok_or(Overflow)?;
+        Ok(())
+    }
+
+    /// As a figure.
+    pub fn get(self) -> Result<Decimal, Overflow> {
+        build(I256::from(self.0), SCALE_MAX).map(|value| value.normalize())
+    }
+
+    /// Is it zero?
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod market;
 mod tiers;
 
 pub use market::{
-    AdlPolicy, AdlPrice, AdlRules, Drawdown, EmbeddedVenue, Kind, LiquidationRules, Market, MarkRule, OracleRules,
+    AdlPolicy, AdlPrice, AdlRules, Drawdown, EmbeddedVenue, Kind, LiquidationRules, MarkRule, Market, OracleRules,
     PoolRules, Reduce, Residual, Surplus, Venue, WhenDegraded,
 };
 pub use tiers::{Tier, TierTable};
@@ -92,12 +92,7 @@ impl Rules {
     pub fn check_asset(&self, command: &ListAsset) -> Result<Arc<Asset>, Reject> {
         let index = match self.asset_named(&command.asset) {
             Ok(known) if known.scale != command.scale => {
-                return Err(Reject::limit(
-                    Code::Immutable,
-                    "scale",
-                    command.scale.into(),
-                    known.scale.into(),
-                ));
+                return Err(Reject::limit(Code::Immutable, "scale", command.scale.into(), known.scale.into()));
             }
             Ok(known) => known.index,
             Err(_) => AssetIx(next(self.assets.len(), "asset")?),

@@ -283,9 +283,7 @@ impl Market {
     pub(super) fn new(command: &ListMarket, asset: &Asset, index: MarketIx, version: u32) -> Result<Self, Reject> {
         let decimals = |value: Decimal| value.normalize().scale();
         let (size, tick, lot) = (command.contract_size, command.tick_size, command.lot_size);
-        let exact = decimals(size.get())
-            .saturating_add(decimals(tick.get()))
-            .saturating_add(decimals(lot.get()));
+        let exact = decimals(size.get()).saturating_add(decimals(tick.get())).saturating_add(decimals(lot.get()));
         let precise = SCALE_MAX.saturating_sub(2);
         if exact > precise {
             return Err(Reject::limit(Code::TooPrecise, "tick_size", exact.into(), precise.into()));

@@ -1,0 +1,291 @@
+//! The order in which positions would be deleveraged, built once a tick and used up by the claims of that tick.
+
+use super::share;
+use crate::id::{AccountId, Leg, MarketIx, Side};
+use crate::margin::{Candidate, Position, Scope, trade};
+use crate::money::{Money, Notional, Price, Quantity, Rate};
+use crate::number::{self, Rounding};
+use crate::reject::Reject;
+use crate::rules::{AdlPolicy, Market};
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A candidate with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranked {
+    /// Who, and with what.
+    pub candidate: Candidate,
+    /// By the market's policy.
+    pub score: Rate,
+    /// From 1.
+    pub rank: u64,
+    /// What is left of the position.
+    pub left: Quantity,
+    /// What is left of its cost.
+    pub cost: Money,
+}
+
+/// A decision to close part of a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Whose.
+    pub account: AccountId,
+    /// Which leg.
+    pub leg: Leg,
+    /// How much, unsigned.
+    pub quantity: Quantity,
+    /// What that adds to the cost basis of the position, signed.
+    pub value: Money,
+    /// What it realises for the account.
+    pub realised: Money,
+    /// The score it was chosen by.
+    pub score: Rate,
+    /// The rank it was chosen by.
+    pub rank: u64,
+    /// Is the position hedged elsewhere?
+    pub hedged: bool,
+    /// What was cut, at the mark.
+    pub notional: Notional,
+}
+
+/// What an account may know of its place before anything happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// From 1.
+    pub rank: u64,
+    /// Of how many.
+    pub of: u64,
+    /// 1 to 5; 5 is first.
+    pub quantile: u8,
+    /// Contracts that would be taken before.
+    pub ahead: Quantity,
+}
+
+/// One side of a market, in the order of deleveraging.
+#[derive(Debug, Clone)]
+pub struct Ranking {
+    market: MarketIx,
+    side: Side,
+    policy: AdlPolicy,
+    mark: Price,
+    entries: Vec<Ranked>,
+    profit: Money,
+}
+
+impl Ranking {
+    /// Scores and sorts. Winners first, then by score, then by account name and leg.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn new(market: &Market, side: Side, mark: Price, candidates: Vec<Candidate>) -> Result<Self, Reject> {
+        let policy = market.adl.policy;
+        let mut profit = Money::ZERO;
+        let mut entries = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            profit = profit.plus(candidate.pnl.or_zero())?;
+            let (left, cost, score) = (candidate.quantity, candidate.cost, share::score(policy, &candidate)?);
+            entries.push(Ranked { candidate, score, rank: 0, left, cost });
+        }
+        entries.sort_by(|a, b| {
+            let wins = |ranked: &Ranked| ranked.candidate.pnl.is_positive();
+            (wins(b), b.score)
+                .cmp(&(wins(a), a.score))
+                .then_with(|| a.candidate.account.cmp(&b.candidate.account))
+                .then_with(|| a.candidate.leg.cmp(&b.candidate.leg))
+        });
+        for (entry, rank) in entries.iter_mut().zip(1..) {
+            entry.rank = rank;
+        }
+        Ok(Self { market: market.index, side, policy, mark, entries, profit })
+    }
+
+    /// The market.
+    pub fn market(&self) -> MarketIx {
+        self.market
+    }
+
+    /// The side of the positions in it.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Is nobody there?
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Σ unrealised profit of the winners.
+    pub fn profit(&self) -> Money {
+        self.profit
+    }
+
+    /// In order.
+    pub fn entries(&self) -> &[Ranked] {
+        &self.entries
+    }
+
+    /// Chooses who closes `need` contracts at `price`. `barred` are being liquidated themselves; `spent` is what scopes
+    /// have lost to earlier cuts of this tick.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn select(
+        &mut self,
+        market: &Market,
+        need: Quantity,
+        price: Price,
+        barred: &BTreeSet<(AccountId, Scope)>,
+        spent: &mut BTreeMap<(AccountId, Scope), Money>,
+    ) -> Result<Vec<Cut>, Reject> {
+        let loss = self.loss_per_contract(market, price)?;
+        let mut cuts: BTreeMap<usize, Quantity> = BTreeMap::new();
+        let mut open = need;
+        for winners in [true, false] {
+            for net in [true, false] {
+                if !open.is_positive() {
+                    break;
+                }
+                let room = self.room(market, winners, net, loss, barred, spent, &cuts)?;
+                let chosen = share::choose(market, self.policy, &self.entries, &room, open)?;
+                for (place, quantity) in chosen {
+                    open = open.minus(quantity)?;
+                    let sum = cuts.get(&place).copied().unwrap_or_default().plus(quantity)?;
+                    cuts.insert(place, sum);
+                }
+            }
+        }
+        cuts.into_iter().map(|(place, quantity)| self.cut(market, place, quantity, price, loss, spent)).collect()
+    }
+
+    /// What a contract closed at `price` costs its holder against the mark; zero or less when it gains.
+    fn loss_per_contract(&self, market: &Market, price: Price) -> Result<Money, Reject> {
+        let one = Quantity::new(Decimal::ONE);
+        let held = if self.side == Side::Sell { -one } else { one };
+        let at_mark = market.mark_value(held, self.mark)?;
+        Ok(at_mark.minus(market.mark_value(held, price)?)?)
+    }
+
+    /// What each entry of a class may still give: what is left, within what its scope can lose. First only the part that
+    /// no other leg hedges (`net`), then the rest.
+    #[allow(clippy::too_many_arguments, reason = "each narrows the room in its own way")]
+    fn room(
+        &self,
+        market: &Market,
+        winners: bool,
+        net: bool,
+        loss: Money,
+        barred: &BTreeSet<(AccountId, Scope)>,
+        spent: &BTreeMap<(AccountId, Scope), Money>,
+        cuts: &BTreeMap<usize, Quantity>,
+    ) -> Result<Vec<(usize, Quantity)>, Reject> {
+        let mut room = Vec::new();
+        for (place, entry) in self.entries.iter().enumerate() {
+            let candidate = &entry.candidate;
+            if candidate.pnl.is_positive() != winners {
+                continue;
+            }
+            let key = (candidate.account.clone(), candidate.scope);
+            if barred.contains(&key) {
+                continue;
+            }
+            let taken = cuts.get(&place).copied().unwrap_or_default();
+            let mut most = entry.left;
+            if net && candidate.hedged {
+                let part = number::mul_div(
+                    candidate.quantity.get(),
+                    candidate.net_notional.get(),
+                    candidate.notional.get(),
+                    market.lot_size.get().normalize().scale(),
+                    Rounding::Floor,
+                )?;
+                let gone = candidate.quantity.minus(entry.left)?;
+                most = most.min(Quantity::new(part).minus(gone)?.or_zero());
+            }
+            if loss.is_positive() {
+                let lost = spent.get(&key).copied().unwrap_or_default();
+                let equity = candidate.equity.minus(lost)?.or_zero();
+                let bearable = number::div(equity.get(), loss.get(), 12, Rounding::Floor)?;
+                most = most.min(Quantity::new(bearable));
+            }
+            let most = market.to_lot(most.minus(taken)?.or_zero(), Rounding::Floor)?;
+            if most.is_positive() {
+                room.push((place, most));
+            }
+        }
+        Ok(room)
+    }
+
+    fn cut(
+        &mut self,
+        market: &Market,
+        place: usize,
+        quantity: Quantity,
+        price: Price,
+        loss: Money,
+        spent: &mut BTreeMap<(AccountId, Scope), Money>,
+    ) -> Result<Cut, Reject> {
+        let none = Reject::new(crate::reject::Code::UnknownAccount, "account");
+        let entry = self.entries.get_mut(place).ok_or(none)?;
+        let closes_short = self.side == Side::Sell;
+        let signed = if closes_short { quantity } else { -quantity };
+        let value = market.trade_value(signed, price)?;
+        let mut shadow = Position {
+            market: self.market,
+            leg: entry.candidate.leg,
+            quantity: if closes_short { -entry.left } else { entry.left },
+            cost: entry.cost,
+            isolated: None,
+            locked: Quantity::ZERO,
+        };
+        let done = trade(market, &mut shadow, signed, value)?;
+        entry.left = shadow.quantity.abs();
+        entry.cost = shadow.cost;
+        if loss.is_positive() {
+            let key = (entry.candidate.account.clone(), entry.candidate.scope);
+            let lost = number::mul(loss.get(), quantity.get(), number::SCALE_MAX, Rounding::Ceil)?;
+            let sum = spent.get(&key).copied().unwrap_or_default().plus(Money::new(lost))?;
+            spent.insert(key, sum);
+        }
+        Ok(Cut {
+            account: entry.candidate.account.clone(),
+            leg: entry.candidate.leg,
+            quantity,
+            value,
+            realised: done.realised,
+            score: entry.score,
+            rank: entry.rank,
+            hedged: entry.candidate.hedged,
+            notional: market.notional(quantity, self.mark)?,
+        })
+    }
+
+    /// Places of one account, by leg.
+    pub fn standing(&self, account: &AccountId) -> Vec<(Leg, Standing)> {
+        let total = self.entries.iter().try_fold(Quantity::ZERO, |sum, entry| sum.plus(entry.left).ok());
+        let mut ahead = Quantity::ZERO;
+        let mut found = Vec::new();
+        for entry in &self.entries {
+            if entry.candidate.account == *account {
+                let after = ahead.plus(entry.left).unwrap_or(ahead);
+                let quantile = quantile(after, total.unwrap_or_default());
+                let standing = Standing { rank: entry.rank, of: self.len(), quantile, ahead };
+                found.push((entry.candidate.leg, standing));
+            }
+            ahead = ahead.plus(entry.left).unwrap_or(ahead);
+        }
+        found
+    }
+}
+
+/// 5 for the fifth of the contracts that goes first, 1 for the last. Contract-weighted, as BitMEX shows it (vectors:
+/// bitmex-adl-percentile-002).
+fn quantile(up_to: Quantity, total: Quantity) -> u8 {
+    let fifth = number::mul_div(up_to.get(), Decimal::from(5), total.get(), 0, Rounding::Ceil);
+    let place = fifth.ok().and_then(|fifth| u8::try_from(fifth).ok()).unwrap_or(5);
+    6_u8.saturating_sub(place.clamp(1, 5))
+}

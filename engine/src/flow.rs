@@ -1,0 +1,290 @@
+//! The one way through the house: how a batch of entries passes oracle, shards, queue and fund, and what it must wait for.
+//!
+//! In: entries in order. Out: an outcome and the events of each, in order. It holds the numbering of events and the
+//! funding payments that can still be corrected; everything else is behind [`Stations`], which is a set of plain
+//! values in the reference and a set of actors in the daemon. The order of everything that can be seen is decided here,
+//! so it is the same wherever the stations are.
+
+mod run;
+mod tick;
+
+use crate::event::{Event, Fact};
+use crate::funding::Funding;
+use crate::id::{AccountId, AssetIx, Leg, MarketIx, Millis, Seq};
+use crate::instruction::{Entry, Instruction};
+use crate::liquidation::{Outcome as QueueOutcome, Queue};
+use crate::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report, RunReply, Totals};
+use crate::money::{Money, Price};
+use crate::oracle::Observation;
+use crate::reject::Reject;
+use crate::rules::Rules;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What one shard says of a tick or of postings.
+#[derive(Debug, Clone, Default)]
+pub struct ShardReply {
+    /// Scopes at or below maintenance, or under liquidation.
+    pub reports: Vec<Report>,
+    /// What the fund has taken over, where this shard holds it.
+    pub inventory: Vec<Inventory>,
+    /// Accounts and positions as they are now, by name.
+    pub facts: Vec<(AccountId, Fact)>,
+    /// Accounts looked at.
+    pub examined: u64,
+}
+
+/// What a payer of a funding payment could pay now.
+pub type Cap = (AccountId, Leg, Option<Money>);
+
+/// Where the state machines are. Every method asks all that are concerned and returns when all have answered.
+#[allow(async_fn_in_trait, reason = "both implementations stay on their own thread")]
+pub trait Stations {
+    /// Applies a run of entries in every shard, from `from` on; see [`crate::margin::Shard::run`].
+    async fn run(
+        &mut self,
+        entries: &Arc<[Entry]>,
+        from: usize,
+        decided: &Arc<BTreeMap<usize, Reject>>,
+    ) -> Result<Vec<RunReply>, Reject>;
+    /// Gives the oracle what concerns it of a run.
+    async fn observe(&mut self, entries: &Arc<[Entry]>) -> Result<(), Reject>;
+    /// Gives the queue what concerns it of a run.
+    async fn list(&mut self, entries: &Arc<[Entry]>) -> Result<(), Reject>;
+    /// Gives the fund what concerns it of a run, haircuts in their place: the facts by entry.
+    async fn credit(
+        &mut self,
+        entries: &Arc<[Entry]>,
+        haircuts: Vec<(usize, Haircut)>,
+    ) -> Result<Vec<(usize, Fact)>, Reject>;
+    /// The oracle's new marks.
+    async fn marks(&mut self, time: Millis) -> Result<(Marks, Vec<Fact>), Reject>;
+    /// The fund begins a tick: its facts, and what it owes by asset.
+    async fn open_fund(&mut self, seq: Seq, time: Millis) -> Result<(Vec<Fact>, BTreeMap<AssetIx, Money>), Reject>;
+    /// The queue begins a tick.
+    async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Reject>;
+    /// Every shard evaluates all its accounts at new marks.
+    async fn evaluate(
+        &mut self,
+        marks: &Arc<Marks>,
+        notices: &Arc<BTreeMap<AssetIx, FundNotice>>,
+    ) -> Result<Vec<ShardReply>, Reject>;
+    /// The queue serves reports; `inventory` in the first round of a tick.
+    async fn round(&mut self, inventory: Option<Vec<Inventory>>, reports: Vec<Report>) -> Result<QueueOutcome, Reject>;
+    /// The queue looks at accounts that a fill between ticks has touched.
+    async fn look(&mut self, reports: Vec<Report>) -> Result<QueueOutcome, Reject>;
+    /// The queue books a fill or the end of an external order, or refuses it.
+    async fn external(&mut self, entry: &Entry) -> Result<Result<QueueOutcome, Reject>, Reject>;
+    /// Every shard carries out postings and evaluates what they touched.
+    async fn post(&mut self, postings: &Arc<Vec<Posting>>) -> Result<Vec<ShardReply>, Reject>;
+    /// Last trades of the embedded venue.
+    async fn trades(&mut self, trades: Vec<(MarketIx, Observation)>) -> Result<(), Reject>;
+    /// What the positions of a market owe.
+    async fn dues(&mut self, market: MarketIx, mark: Price) -> Result<Vec<Due>, Reject>;
+    /// What accounts could pay now.
+    async fn caps(&mut self, market: MarketIx, who: Vec<(AccountId, Leg)>) -> Result<Vec<Cap>, Reject>;
+    /// The sums of all shards together.
+    async fn totals(&mut self) -> Result<Totals, Reject>;
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryOutcome {
+    /// Its place in the order.
+    pub seq: Seq,
+    /// Its time.
+    pub time: Millis,
+    /// Applied, or why not.
+    pub result: Result<(), Reject>,
+    /// Its events.
+    pub events: Vec<Event>,
+}
+
+/// What a batch did.
+#[derive(Debug, Clone, Default)]
+pub struct BatchOutcome {
+    /// By entry.
+    pub entries: Vec<EntryOutcome>,
+    /// Accounts looked at.
+    pub examined: u64,
+    /// Rounds of liquidation.
+    pub rounds: u64,
+}
+
+/// Drives batches through the stations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    rules: Rules,
+    staged: Vec<Arc<crate::rules::Market>>,
+    funding: Funding,
+    marks: Arc<Marks>,
+    #[serde(skip)]
+    events: u64,
+}
+
+impl Flow {
+    /// Applies a batch: the result equals applying its entries one after another.
+    ///
+    /// # Errors
+    /// A [`Reject`] here is no refusal of a command but a figure that does not fit where the limits of input exclude it:
+    /// the daemon stops, and the journal makes stopping safe.
+    pub async fn batch(&mut self, entries: Vec<Entry>, stations: &mut impl Stations) -> Result<BatchOutcome, Reject> {
+        let mut outcome = BatchOutcome::default();
+        let mut run: Vec<Entry> = Vec::new();
+        for entry in entries {
+            if entry.instruction.is_barrier() {
+                self.run(std::mem::take(&mut run), stations, &mut outcome).await?;
+                self.barrier(entry, stations, &mut outcome).await?;
+            } else {
+                run.push(entry);
+            }
+        }
+        self.run(run, stations, &mut outcome).await?;
+        Ok(outcome)
+    }
+
+    async fn barrier(
+        &mut self,
+        entry: Entry,
+        stations: &mut impl Stations,
+        outcome: &mut BatchOutcome,
+    ) -> Result<(), Reject> {
+        let (result, facts) = match &entry.instruction {
+            Instruction::Tick => (Ok(()), self.tick(&entry, stations, outcome).await?),
+            Instruction::Funding { .. } | Instruction::FundingCorrection { .. } => {
+                match self.funding(&entry, stations).await? {
+                    Ok(facts) => (Ok(()), facts),
+                    Err(reject) => (Err(reject), Vec::new()),
+                }
+            }
+            _ => match self.external(&entry, stations).await? {
+                Ok(facts) => (Ok(()), facts),
+                Err(reject) => (Err(reject), Vec::new()),
+            },
+        };
+        let done = self.close(&entry, result, facts);
+        outcome.entries.push(done);
+        Ok(())
+    }
+
+    /// Numbers the facts of an entry; a refusal is one.
+    fn close(&mut self, entry: &Entry, result: Result<(), Reject>, facts: Vec<Fact>) -> EntryOutcome {
+        let refusal = result.err().map(|reject| Fact::Rejected {
+            code: reject.code.as_str(),
+            message: reject.to_string(),
+            field: reject.field,
+        });
+        let mut events = Vec::with_capacity(facts.len());
+        for fact in facts.into_iter().chain(refusal) {
+            self.events = self.events.saturating_add(1);
+            events.push(Event { seq: self.events, time: entry.time, cause: entry.seq, fact });
+        }
+        EntryOutcome { seq: entry.seq, time: entry.time, result, events }
+    }
+
+    /// How many events there have been.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Goes on counting events from here: after a restart.
+    pub fn resume_events(&mut self, events: u64) {
+        self.events = events;
+    }
+
+    async fn funding(
+        &mut self,
+        entry: &Entry,
+        stations: &mut impl Stations,
+    ) -> Result<Result<Vec<Fact>, Reject>, Reject> {
+        let postings = match self.funding_postings(entry, stations).await? {
+            Ok(postings) => postings,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let replies = stations.post(&Arc::new(postings)).await?;
+        Ok(Ok(sorted_facts(replies).1))
+    }
+
+    async fn funding_postings(
+        &mut self,
+        entry: &Entry,
+        stations: &mut impl Stations,
+    ) -> Result<Result<Vec<Posting>, Reject>, Reject> {
+        match &entry.instruction {
+            Instruction::Funding { market, rate, id } => {
+                if let Err(reject) = self.funding.check_new(*market, id) {
+                    return Ok(Err(reject));
+                }
+                let Some(mark) = self.marks.price(*market) else {
+                    return Ok(Err(Reject::new(crate::reject::Code::NoMark, "market")));
+                };
+                let scale = self.rules.market(*market)?.asset_scale;
+                let dues = stations.dues(*market, mark).await?;
+                self.funding.pay((*market, scale), id.clone(), *rate, dues).map(Ok)
+            }
+            Instruction::FundingCorrection { market, of, rate } => {
+                let parties = match self.funding.parties(*market, of) {
+                    Ok(parties) => parties,
+                    Err(reject) => return Ok(Err(reject)),
+                };
+                let scale = self.rules.market(*market)?.asset_scale;
+                let caps = stations.caps(*market, parties).await?;
+                let caps = caps.into_iter().map(|(account, leg, cap)| ((account, leg), cap)).collect();
+                self.funding.correct((*market, scale), of, *rate, &caps).map(Ok)
+            }
+            _ => Ok(Ok(Vec::new())),
+        }
+    }
+
+    async fn external(
+        &mut self,
+        entry: &Entry,
+        stations: &mut impl Stations,
+    ) -> Result<Result<Vec<Fact>, Reject>, Reject> {
+        let decided = match stations.external(entry).await? {
+            Ok(decided) => decided,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let mut facts = decided.facts;
+        let replies = stations.post(&Arc::new(decided.postings)).await?;
+        let (reports, shown) = sorted_facts(replies);
+        facts.extend(shown);
+        let ended = stations.look(reports).await?;
+        facts.extend(ended.facts);
+        if !ended.postings.is_empty() {
+            let replies = stations.post(&Arc::new(ended.postings)).await?;
+            facts.extend(sorted_facts(replies).1);
+        }
+        Ok(Ok(facts))
+    }
+}
+
+/// Reports of all shards, and their facts by account name.
+fn sorted_facts(replies: Vec<ShardReply>) -> (Vec<Report>, Vec<Fact>) {
+    let (mut reports, mut facts) = (Vec::new(), Vec::new());
+    for reply in replies {
+        reports.extend(reply.reports);
+        facts.extend(reply.facts);
+    }
+    facts.sort_by(|(a, _), (b, _)| a.cmp(b));
+    (reports, facts.into_iter().map(|(_, fact)| fact).collect())
+}
+
+/// The queue answers what concerns it of a barrier command. Shared by all stations.
+///
+/// # Errors
+/// The outer: overflow. The inner: the refusal.
+pub async fn external(
+    queue: &mut Queue,
+    entry: &Entry,
+    desk: &mut impl crate::liquidation::FundDesk,
+) -> Result<QueueOutcome, Reject> {
+    match &entry.instruction {
+        Instruction::LiquidationFill { order, trade, price, quantity } => {
+            queue.fill(*order, trade, *price, *quantity, desk).await
+        }
+        Instruction::LiquidationDone { order, .. } => queue.done(*order, desk).await,
+        _ => Ok(QueueOutcome::default()),
+    }
+}

@@ -1,0 +1,55 @@
+//! The last layer but one: other accounts' positions.
+
+use super::{Fund, FundReply, FundStop, NeedRanking};
+use crate::event::{AdlReason, Deleveraged, Fact};
+use crate::id::{LiquidationId, MarketIx, Side};
+use crate::money::{Price, Quantity};
+
+impl Fund {
+    pub(super) fn deleverage(
+        &mut self,
+        liquidation: LiquidationId,
+        (market, side): (MarketIx, Side),
+        quantity: Quantity,
+        price: Price,
+        reason: AdlReason,
+    ) -> Result<FundReply, FundStop> {
+        let rules = self.rules.market(market)?.clone();
+        let Some(ranking) = self.marks.rankings.get_mut(&(market, side)) else {
+            return Err(FundStop::Ranking(NeedRanking { market, side }));
+        };
+        let cuts = ranking.select(&rules, quantity, price, &self.marks.barred, &mut self.marks.spent)?;
+        let (candidates, profit) = (ranking.len(), ranking.profit());
+        let name = rules.name.clone();
+        self.facts.push(Fact::AdlTriggered {
+            market: name.clone(),
+            side,
+            quantity,
+            reason,
+            liquidation,
+            candidates,
+            profit,
+        });
+        let fund_balance = self.balance(rules.asset);
+        for cut in &cuts {
+            self.facts.push(Fact::Deleveraged(Deleveraged {
+                liquidation,
+                account: cut.account.clone(),
+                market: name.clone(),
+                leg: (cut.leg != crate::id::Leg::Net).then_some(cut.leg),
+                side,
+                quantity: cut.quantity,
+                price,
+                realised_pnl: cut.realised,
+                policy: rules.adl.policy,
+                score: cut.score,
+                rank: cut.rank,
+                of: candidates,
+                hedged: cut.hedged,
+                notional: cut.notional,
+                fund_balance,
+            }));
+        }
+        Ok(FundReply::Cuts(cuts))
+    }
+}

@@ -1,0 +1,518 @@
+//! One step of a liquidation: ask for coverage, execute, settle, and hand the rest to the residual policy.
+
+use super::plan::Plan;
+use super::{FundDesk, Order, Queue, VenueState, quote};
+use crate::event::{AdlReason, Fact};
+use crate::fund::{FundReply, FundRequest};
+use crate::id::{AccountId, Leg, LiquidationId, OrderId, Side};
+use crate::margin::{Posting, Report};
+use crate::money::{Money, Notional, Price, Quantity};
+use crate::number::{self, Rounding};
+use crate::oracle::Observation;
+use crate::reject::Reject;
+use crate::rules::{AdlPrice, EmbeddedVenue, Market, Residual, Surplus, Venue};
+
+/// What a trade is measured against.
+#[derive(Debug, Clone)]
+pub(super) struct Deal {
+    pub(super) liquidation: LiquidationId,
+    pub(super) order: OrderId,
+    pub(super) step: u32,
+    pub(super) account: AccountId,
+    pub(super) leg: Leg,
+    /// The change of the account's position, signed.
+    pub(super) signed: Quantity,
+    /// What that is worth at the price it was done.
+    pub(super) value: Money,
+    /// What it would be worth at the bankruptcy price.
+    pub(super) par: Money,
+    pub(super) price: Price,
+    pub(super) bankruptcy: Price,
+    /// Do fee and surplus apply (an order), or is what is left the account's (a rounding remainder)?
+    pub(super) charges: bool,
+}
+
+impl Queue {
+    /// Executes a plan. `unfilled`: an external order for it has ended; go straight to the residual.
+    pub(super) async fn execute(
+        &mut self,
+        id: LiquidationId,
+        report: &Report,
+        market: &Market,
+        plan: &Plan,
+        unfilled: bool,
+        desk: &mut impl FundDesk,
+    ) -> Result<(), Reject> {
+        let long = plan.position.quantity.is_positive();
+        let side = if long { Side::Sell } else { Side::Buy };
+        if unfilled {
+            return self.residual(id, report, market, plan, plan.quantity, AdlReason::Unfilled, desk).await;
+        }
+        let asked = self.worst_loss(market, plan, side, plan.quantity)?;
+        let order = self.order_id();
+        let (granted, bound) = self.reserve(order, id, report, market, asked, desk).await?;
+        let mut covered = plan.quantity;
+        if granted < asked {
+            let part = number::mul_div(
+                plan.quantity.get(),
+                granted.get(),
+                asked.get(),
+                market.lot_size.get().normalize().scale(),
+                Rounding::Floor,
+            )?;
+            covered = market.to_lot(Quantity::new(part), Rounding::Floor)?;
+            // Rounding each loss up may take a lot more than the share: give one back until it fits.
+            while covered.is_positive() && self.worst_loss(market, plan, side, covered)? > granted {
+                covered = covered.minus(market.lot_size)?;
+            }
+        }
+        let rest = plan.quantity.minus(covered)?;
+        if covered.is_positive() {
+            self.use_pace(market, covered, plan.mark)?;
+            self.tell_order(id, order, market, plan, side, covered, (granted, granted))?;
+            match &market.venue {
+                Venue::External => self.send(id, order, market, plan, side, covered, granted)?,
+                Venue::Embedded(model) => {
+                    let deal = self.trade(id, order, market, model, plan, side, covered, report)?;
+                    self.settle(market, deal, desk).await?;
+                    self.release(order, desk).await?;
+                }
+            }
+        } else {
+            self.release(order, desk).await?;
+        }
+        if rest.is_positive() {
+            self.residual(id, report, market, plan, rest, bound, desk).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn reserve(
+        &mut self,
+        order: OrderId,
+        liquidation: LiquidationId,
+        report: &Report,
+        market: &Market,
+        asked: Money,
+        desk: &mut impl FundDesk,
+    ) -> Result<(Money, AdlReason), Reject> {
+        let request = FundRequest::Reserve {
+            order,
+            liquidation,
+            account: report.account.clone(),
+            scope: report.scope,
+            market: market.index,
+            asked,
+        };
+        let (reply, facts) = desk.ask(request).await?;
+        self.out.facts.extend(facts);
+        match reply {
+            FundReply::Granted { amount, bound } => Ok((amount, bound)),
+            _ => Ok((Money::ZERO, AdlReason::FundEmpty)),
+        }
+    }
+
+    pub(super) async fn release(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<(), Reject> {
+        let (_, facts) = desk.ask(FundRequest::Release { order }).await?;
+        self.out.facts.extend(facts);
+        Ok(())
+    }
+
+    /// The worst loss that closing `quantity` may cost the fund: at the depth of the embedded venue, at the mark of an
+    /// external one. Rounded up at the asset's scale.
+    fn worst_loss(&self, market: &Market, plan: &Plan, side: Side, quantity: Quantity) -> Result<Money, Reject> {
+        let price = match &market.venue {
+            Venue::External => plan.mark,
+            Venue::Embedded(model) => {
+                let state = self.venues.get(&market.index).copied().unwrap_or_default();
+                quote(market, model, state, side, quantity, plan.mark, self.time)?.price
+            }
+        };
+        let signed = signed(side, quantity);
+        let gain = market.trade_value(signed, plan.bankruptcy)?.minus(market.trade_value(signed, price)?)?;
+        Ok((-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one order")]
+    pub(super) fn tell_order(
+        &mut self,
+        liquidation: LiquidationId,
+        order: OrderId,
+        market: &Market,
+        plan: &Plan,
+        side: Side,
+        quantity: Quantity,
+        (coverage, worst): (Money, Money),
+    ) -> Result<Price, Reject> {
+        let limit = limit_price(market, plan, side, quantity, worst)?;
+        self.out.facts.push(Fact::LiquidationOrder {
+            liquidation,
+            order,
+            market: market.name.clone(),
+            side,
+            quantity,
+            limit_price: limit,
+            bankruptcy_price: plan.bankruptcy,
+            coverage,
+        });
+        Ok(limit)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one order")]
+    fn send(
+        &mut self,
+        liquidation: LiquidationId,
+        order: OrderId,
+        market: &Market,
+        plan: &Plan,
+        side: Side,
+        quantity: Quantity,
+        coverage: Money,
+    ) -> Result<(), Reject> {
+        let account = self.liquidations.get(&liquidation).map(|known| known.account.clone());
+        let Some(account) = account else { return Ok(()) };
+        let open = Order {
+            liquidation,
+            account: account.clone(),
+            market: market.index,
+            leg: plan.position.leg,
+            side,
+            left: quantity,
+            limit: limit_price(market, plan, side, quantity, coverage)?,
+            bankruptcy: plan.bankruptcy,
+            deadline: self.time.saturating_add(market.liquidation.order_ttl_ms),
+            trades: std::collections::BTreeSet::new(),
+            step: 0,
+            unwinds: account.is_house(),
+        };
+        self.orders.insert(order, open);
+        if let Some(known) = self.liquidations.get_mut(&liquidation) {
+            known.orders.insert(order);
+        }
+        let (market, leg) = (market.index, plan.position.leg);
+        self.out.postings.push(Posting::Lock { account, market, leg, quantity });
+        Ok(())
+    }
+
+    /// Sends the order for the inventory of the fund.
+    pub(super) fn send_unwinding(
+        &mut self,
+        liquidation: LiquidationId,
+        order: OrderId,
+        market: &Market,
+        plan: &Plan,
+        side: Side,
+        (quantity, coverage): (Quantity, Money),
+    ) -> Result<(), Reject> {
+        self.send(liquidation, order, market, plan, side, quantity, coverage)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one execution")]
+    fn trade(
+        &mut self,
+        liquidation: LiquidationId,
+        order: OrderId,
+        market: &Market,
+        model: &EmbeddedVenue,
+        plan: &Plan,
+        side: Side,
+        quantity: Quantity,
+        report: &Report,
+    ) -> Result<Deal, Reject> {
+        let price = self.execute_embedded(market, model, side, quantity, plan.mark)?;
+        let signed = signed(side, quantity);
+        Ok(Deal {
+            liquidation,
+            order,
+            step: 1,
+            account: report.account.clone(),
+            leg: plan.position.leg,
+            signed,
+            value: market.trade_value(signed, price)?,
+            par: market.trade_value(signed, plan.bankruptcy)?,
+            price,
+            bankruptcy: plan.bankruptcy,
+            charges: true,
+        })
+    }
+
+    /// Executes on the liquidity model: the average price.
+    pub(super) fn execute_embedded(
+        &mut self,
+        market: &Market,
+        model: &EmbeddedVenue,
+        side: Side,
+        quantity: Quantity,
+        mark: Price,
+    ) -> Result<Price, Reject> {
+        let state = self.venues.get(&market.index).copied().unwrap_or_default();
+        let found = quote(market, model, state, side, quantity, mark, self.time)?;
+        if model.depth_per_bp.is_some() {
+            self.venues.insert(market.index, VenueState::after(&found));
+            let seen = Observation { price: found.last, time: self.time };
+            self.out.trades.push((market.index, seen));
+        }
+        Ok(found.price)
+    }
+
+    /// Settles a trade against an order's coverage, and posts both sides of it. The other side is the venue's.
+    pub(super) async fn settle(&mut self, market: &Market, deal: Deal, desk: &mut impl FundDesk) -> Result<(), Reject> {
+        let credit = self.settle_money(market, &deal, desk).await?;
+        self.post_trade(market, &deal, credit);
+        self.out.postings.push(Posting::Trade {
+            account: AccountId::venue(),
+            market: market.index,
+            leg: Leg::Net,
+            quantity: -deal.signed,
+            value: -deal.value,
+            credit: Money::ZERO,
+            liquidates: false,
+        });
+        Ok(())
+    }
+
+    /// Fee, surplus and shortfall of a trade: what the account is credited (+) or charged (−) by the fund.
+    async fn settle_money(&mut self, market: &Market, deal: &Deal, desk: &mut impl FundDesk) -> Result<Money, Reject> {
+        let gain = deal.par.minus(deal.value)?;
+        let (fee, surplus, kept_by_fund) = if deal.charges && gain.is_positive() {
+            charges(market, deal, gain)?
+        } else {
+            (Money::ZERO, Money::ZERO, Money::ZERO)
+        };
+        // Rounded up, so that the account ends at zero and not one unit below.
+        let shortfall = (-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
+        if fee.is_positive() || kept_by_fund.is_positive() || shortfall.is_positive() {
+            let (order, step) = (deal.order, deal.step);
+            let request = FundRequest::Settle { order, step, fee, surplus: kept_by_fund, shortfall };
+            let (_, facts) = desk.ask(request).await?;
+            self.out.facts.extend(facts);
+        }
+        self.out.facts.push(Fact::LiquidationSettled {
+            liquidation: deal.liquidation,
+            order: deal.order,
+            account: deal.account.clone(),
+            market: market.name.clone(),
+            quantity: deal.signed.abs(),
+            price: deal.price,
+            bankruptcy_price: deal.bankruptcy,
+            fee,
+            surplus,
+            shortfall,
+        });
+        Ok(shortfall.minus(fee)?.minus(kept_by_fund)?)
+    }
+
+    fn post_trade(&mut self, market: &Market, deal: &Deal, credit: Money) {
+        self.out.postings.push(Posting::Trade {
+            account: deal.account.clone(),
+            market: market.index,
+            leg: deal.leg,
+            quantity: deal.signed,
+            value: deal.value,
+            credit,
+            liquidates: true,
+        });
+    }
+
+    /// What nobody covers or nobody bought: taken over, or closed against other accounts, or at last closed without
+    /// anybody backing the loss.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
+    async fn residual(
+        &mut self,
+        id: LiquidationId,
+        report: &Report,
+        market: &Market,
+        plan: &Plan,
+        quantity: Quantity,
+        reason: AdlReason,
+        desk: &mut impl FundDesk,
+    ) -> Result<(), Reject> {
+        if market.liquidation.residual == Residual::Takeover
+            && self.take_over(id, report, market, plan, quantity, desk).await?
+        {
+            return Ok(());
+        }
+        let closed = self.deleverage(id, report, market, plan, quantity, reason, desk).await?;
+        let rest = quantity.minus(closed)?;
+        if !rest.is_positive() {
+            return Ok(());
+        }
+        // Nobody is left on the other side. Inside, the position is closed at the venue's price and what the fund cannot
+        // pay is owed; outside, nothing can be invented: the next tick tries again.
+        if let Venue::Embedded(model) = &market.venue {
+            let side = if plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy };
+            let asked = self.worst_loss(market, plan, side, rest)?;
+            let order = self.order_id();
+            let (granted, _) = self.reserve(order, id, report, market, asked, desk).await?;
+            self.tell_order(id, order, market, plan, side, rest, (granted, asked))?;
+            let deal = self.trade(id, order, market, model, plan, side, rest, report)?;
+            self.settle(market, deal, desk).await?;
+            self.release(order, desk).await?;
+        }
+        Ok(())
+    }
+
+    /// The fund takes the position at its bankruptcy price, if it could bear the loss at the mark.
+    async fn take_over(
+        &mut self,
+        id: LiquidationId,
+        report: &Report,
+        market: &Market,
+        plan: &Plan,
+        quantity: Quantity,
+        desk: &mut impl FundDesk,
+    ) -> Result<bool, Reject> {
+        let side = if plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy };
+        let signed = signed(side, quantity);
+        let par = market.trade_value(signed, plan.bankruptcy)?;
+        let gain = par.minus(market.trade_value(signed, plan.mark)?)?;
+        let loss = (-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
+        let order = self.order_id();
+        let (granted, _) = self.reserve(order, id, report, market, loss, desk).await?;
+        self.release(order, desk).await?;
+        if granted < loss {
+            return Ok(false);
+        }
+        let deal = Deal {
+            liquidation: id,
+            order,
+            step: 1,
+            account: report.account.clone(),
+            leg: plan.position.leg,
+            signed,
+            value: par,
+            par,
+            price: plan.bankruptcy,
+            bankruptcy: plan.bankruptcy,
+            charges: false,
+        };
+        let credit = self.settle_money(market, &deal, desk).await?;
+        self.post_trade(market, &deal, credit);
+        self.out.postings.push(Posting::Trade {
+            account: AccountId::fund(),
+            market: market.index,
+            leg: Leg::Net,
+            quantity: -signed,
+            value: -par,
+            credit: Money::ZERO,
+            liquidates: false,
+        });
+        if let Some(known) = self.liquidations.get_mut(&id) {
+            known.taken_over = true;
+        }
+        Ok(true)
+    }
+
+    /// Closes against other accounts: how much.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
+    async fn deleverage(
+        &mut self,
+        id: LiquidationId,
+        report: &Report,
+        market: &Market,
+        plan: &Plan,
+        quantity: Quantity,
+        reason: AdlReason,
+        desk: &mut impl FundDesk,
+    ) -> Result<Quantity, Reject> {
+        let long = plan.position.quantity.is_positive();
+        let (side, order_side) = if long { (Side::Sell, Side::Sell) } else { (Side::Buy, Side::Buy) };
+        let price = match market.adl.price {
+            AdlPrice::Bankruptcy => plan.bankruptcy,
+            AdlPrice::Mark => plan.mark,
+        };
+        let market_ix = market.index;
+        let request = FundRequest::Deleverage { liquidation: id, market: market_ix, side, quantity, price, reason };
+        let (reply, facts) = desk.ask(request).await?;
+        self.out.facts.extend(facts);
+        let FundReply::Cuts(cuts) = reply else { return Ok(Quantity::ZERO) };
+        let (mut closed, mut value) = (Quantity::ZERO, Money::ZERO);
+        for cut in &cuts {
+            closed = closed.plus(cut.quantity)?;
+            value = value.minus(cut.value)?;
+        }
+        if !closed.is_positive() {
+            return Ok(closed);
+        }
+        let signed = signed(order_side, closed);
+        let par = market.trade_value(signed, plan.bankruptcy)?;
+        let order = self.order_id();
+        let loss = value.minus(par)?.or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
+        self.reserve(order, id, report, market, loss, desk).await?;
+        let deal = Deal {
+            liquidation: id,
+            order,
+            step: 1,
+            account: report.account.clone(),
+            leg: plan.position.leg,
+            signed,
+            value,
+            par,
+            price,
+            bankruptcy: plan.bankruptcy,
+            charges: market.adl.price == AdlPrice::Mark,
+        };
+        let credit = self.settle_money(market, &deal, desk).await?;
+        self.release(order, desk).await?;
+        self.post_trade(market, &deal, credit);
+        for cut in cuts {
+            let quantity = if long { cut.quantity } else { -cut.quantity };
+            self.out.postings.push(Posting::Trade {
+                account: cut.account,
+                market: market.index,
+                leg: cut.leg,
+                quantity,
+                value: cut.value,
+                credit: Money::ZERO,
+                liquidates: false,
+            });
+        }
+        if let Some(known) = self.liquidations.get_mut(&id) {
+            known.deleveraged = true;
+        }
+        Ok(closed)
+    }
+}
+
+/// A quantity as a change of a position.
+pub(super) fn signed(side: Side, quantity: Quantity) -> Quantity {
+    if side == Side::Sell { -quantity } else { quantity }
+}
+
+/// Fee, surplus after it, and what of that the fund keeps.
+///
+/// Shape:  fee = min(fee rate × notional of the fill, gain); surplus = gain − fee; the fund's part by the surplus policy
+/// Rounds: gain down (the account has no more), fee and the fund's part up within it.
+/// Source: DESIGN §6.4; vectors bitmex-fund-credit-003, gate-fund-credit-001.
+fn charges(market: &Market, deal: &Deal, gain: Money) -> Result<(Money, Money, Money), Reject> {
+    let scale = market.asset_scale;
+    let gain = gain.quantise(scale, Rounding::Floor)?;
+    let notional = Notional::new(deal.value.get().abs());
+    let fee = notional.times(market.liquidation.fee_rate, scale, Rounding::Ceil)?.min(gain);
+    let surplus = gain.minus(fee)?;
+    let kept = match market.liquidation.surplus {
+        Surplus::Fund => surplus,
+        Surplus::Account => Money::ZERO,
+        Surplus::FundShare(part) => {
+            Money::new(number::mul(surplus.get(), part.get(), scale, Rounding::Ceil)?).min(surplus)
+        }
+    };
+    Ok((fee, surplus, kept))
+}
+
+/// The bankruptcy price, worsened by coverage per contract.
+///
+/// Rounds: to the tick; for an external order so that a fill at it never costs more than the coverage, for the embedded
+///         venue (whose price is no multiple of the tick) away from that.
+/// Source: BitMEX-style "aggressed" limit (vectors: bitmex-fund-aggress-005).
+fn limit_price(market: &Market, plan: &Plan, side: Side, quantity: Quantity, coverage: Money) -> Result<Price, Reject> {
+    let strict = market.venue == Venue::External;
+    let rounding = if (side == Side::Sell) == strict { Rounding::Ceil } else { Rounding::Floor };
+    let held = -signed(side, quantity);
+    let found = market.price_after_gain(held, plan.bankruptcy, -coverage, number::SCALE_MAX, rounding)?;
+    let price = match found {
+        Some(price) => market.to_tick(price, rounding)?,
+        None => market.tick_size,
+    };
+    Ok(if price.is_positive() { price } else { market.tick_size })
+}

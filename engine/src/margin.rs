@@ -1,0 +1,39 @@
+//! Accounts: what they hold, what margin they need, and which of them are at or below maintenance.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `account` | what an account is, and what a trade does to a position |
+//! | `assess` | equity, initial and maintenance margin |
+//! | `price` | liquidation price, bankruptcy price |
+//! | `shard` | the state machine: commands in, outcomes out |
+//! | `apply` | what each account command does |
+//! | `evaluate` | breaches, ADL candidates, funding dues, views |
+//! | `post` | what liquidations, ADL and funding do to accounts |
+
+mod account;
+mod apply;
+mod assess;
+mod evaluate;
+mod post;
+mod price;
+mod shard;
+
+pub use account::{Account, OrderMargin, Position, Settings, Traded, trade};
+pub use assess::{MarginReport, Mark, Marks, Valued, isolated_equity, value};
+pub(crate) use evaluate::share_of;
+pub use evaluate::{Candidate, Due, Inventory, PositionReport, Report};
+pub use post::Posting;
+pub use price::{Standing, bankruptcy_price, liquidation_price};
+pub use shard::{AssetTotals, FundNotice, Haircut, MarketTotals, Objection, RunReply, Shard, Totals};
+
+use crate::id::{Leg, MarketIx};
+use serde::{Deserialize, Serialize};
+
+/// What stands behind a position: the wallet together with others, or its own margin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// All cross positions of the account in one asset.
+    Cross,
+    /// One isolated position.
+    Isolated(MarketIx, Leg),
+}

@@ -1,0 +1,509 @@
+//! What a shard tells about its accounts: breaches at a tick, candidates for ADL, dues of a funding payment, views.
+
+use super::Scope;
+use super::account::{Account, Position};
+use super::assess::{Valued, mode_of};
+use super::price::{Standing, bankruptcy_price, liquidation_price};
+use super::shard::Shard;
+use crate::event::Fact;
+use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Side};
+use crate::money::{Money, Notional, Price, Quantity};
+use crate::number::{self, Rounding, SCALE_MAX};
+use crate::reject::Reject;
+use crate::rules::Market;
+use crate::view::{AccountView, AssetView, PositionView};
+use std::collections::BTreeSet;
+
+/// A position of a reported scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionReport {
+    /// The market.
+    pub market: MarketIx,
+    /// The leg.
+    pub leg: Leg,
+    /// Signed quantity.
+    pub quantity: Quantity,
+    /// Cost basis.
+    pub cost: Money,
+    /// Size at the mark.
+    pub notional: Notional,
+    /// Maintenance margin.
+    pub maintenance: Money,
+    /// What open liquidation orders may still close.
+    pub locked: Quantity,
+}
+
+/// A scope that is at or below maintenance, or is being liquidated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The account.
+    pub account: AccountId,
+    /// The asset.
+    pub asset: AssetIx,
+    /// Cross, or one isolated position.
+    pub scope: Scope,
+    /// Equity of the scope.
+    pub equity: Money,
+    /// Its maintenance margin.
+    pub maintenance: Money,
+    /// Its open positions.
+    pub positions: Vec<PositionReport>,
+    /// The liquidation under way, if any.
+    pub liquidation: Option<LiquidationId>,
+}
+
+/// A position the fund has taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// The market.
+    pub market: MarketIx,
+    /// Signed quantity.
+    pub quantity: Quantity,
+    /// Cost basis.
+    pub cost: Money,
+    /// What open orders may still close.
+    pub locked: Quantity,
+}
+
+/// A position that could be deleveraged, with what every policy ranks by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The account.
+    pub account: AccountId,
+    /// The leg.
+    pub leg: Leg,
+    /// How many contracts, unsigned.
+    pub quantity: Quantity,
+    /// Cost basis, signed.
+    pub cost: Money,
+    /// Unrealised PnL at the mark.
+    pub pnl: Money,
+    /// Size at the mark.
+    pub notional: Notional,
+    /// Its size net of what hedges it, for its leverage.
+    pub net_notional: Notional,
+    /// Equity of the scope behind it.
+    pub equity: Money,
+    /// Maintenance margin of that scope.
+    pub maintenance: Money,
+    /// Σ unrealised PnL of that scope.
+    pub scope_pnl: Money,
+    /// Σ |cost basis| of that scope.
+    pub scope_cost: Money,
+    /// What stands behind it.
+    pub scope: Scope,
+    /// Does an offsetting leg hedge it, in part or whole?
+    pub hedged: bool,
+}
+
+/// What a position owes (+) or is owed (−) by a funding payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The account.
+    pub account: AccountId,
+    /// The leg.
+    pub leg: Leg,
+    /// Signed value at the mark: positive for a long.
+    pub weight: Money,
+    /// Most it can pay; none for the house.
+    pub cap: Option<Money>,
+}
+
+impl Shard {
+    /// Evaluates every account: the scopes at or below maintenance and those under liquidation.
+    ///
+    /// # Errors
+    /// Overflow only, which the limits of input exclude.
+    pub fn evaluate(&self) -> Result<Vec<Report>, Reject> {
+        let mut reports = Vec::new();
+        for account in self.accounts.values() {
+            self.report_account(account, &mut reports)?;
+        }
+        Ok(reports)
+    }
+
+    /// Evaluates some of the accounts.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub fn evaluate_some(&self, ids: &BTreeSet<AccountId>) -> Result<Vec<Report>, Reject> {
+        let mut reports = Vec::new();
+        for account in ids.iter().filter_map(|id| self.accounts.get(id)) {
+            self.report_account(account, &mut reports)?;
+        }
+        Ok(reports)
+    }
+
+    fn report_account(&self, account: &Account, reports: &mut Vec<Report>) -> Result<(), Reject> {
+        if account.id.is_house() || (account.positions.is_empty() && account.liquidations.is_empty()) {
+            return Ok(());
+        }
+        let mut seen: Vec<AssetIx> = Vec::with_capacity(2);
+        for position in &account.positions {
+            let asset = self.rules.market(position.market)?.asset;
+            if position.isolated.is_some() {
+                self.report_isolated(account, asset, position, reports)?;
+            } else if !seen.contains(&asset) {
+                seen.push(asset);
+                self.report_cross(account, asset, reports)?;
+            }
+        }
+        for (asset, scope, id) in &account.liquidations {
+            // Nothing left of it: the queue closes it.
+            let gone = match scope {
+                Scope::Cross => !seen.contains(asset),
+                Scope::Isolated(market, leg) => account.position(*market, *leg).is_none(),
+            };
+            if gone {
+                reports.push(Report {
+                    account: account.id.clone(),
+                    asset: *asset,
+                    scope: *scope,
+                    equity: Money::ZERO,
+                    maintenance: Money::ZERO,
+                    positions: Vec::new(),
+                    liquidation: Some(*id),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn report_cross(&self, account: &Account, asset: AssetIx, reports: &mut Vec<Report>) -> Result<(), Reject> {
+        let liquidation = account.liquidation(asset, Scope::Cross);
+        let margin = self.report(account, asset)?;
+        if !margin.is_breached() && liquidation.is_none() {
+            return Ok(());
+        }
+        let mut positions = Vec::new();
+        for position in account.positions.iter().filter(|position| position.isolated.is_none()) {
+            if self.rules.market(position.market)?.asset == asset {
+                positions.push(self.position_report(account, position)?);
+            }
+        }
+        reports.push(Report {
+            account: account.id.clone(),
+            asset,
+            scope: Scope::Cross,
+            equity: margin.equity,
+            maintenance: margin.maintenance,
+            positions,
+            liquidation,
+        });
+        Ok(())
+    }
+
+    fn report_isolated(
+        &self,
+        account: &Account,
+        asset: AssetIx,
+        position: &Position,
+        reports: &mut Vec<Report>,
+    ) -> Result<(), Reject> {
+        let liquidation = account.liquidation(asset, position.scope());
+        let (equity, valued) = self.isolated(account, position)?;
+        if equity > valued.maintenance && liquidation.is_none() {
+            return Ok(());
+        }
+        reports.push(Report {
+            account: account.id.clone(),
+            asset,
+            scope: position.scope(),
+            equity,
+            maintenance: valued.maintenance,
+            positions: vec![self.position_report(account, position)?],
+            liquidation,
+        });
+        Ok(())
+    }
+
+    fn position_report(&self, account: &Account, position: &Position) -> Result<PositionReport, Reject> {
+        let (_, valued) = self.isolated(account, position)?;
+        Ok(PositionReport {
+            market: position.market,
+            leg: position.leg,
+            quantity: position.quantity,
+            cost: position.cost,
+            notional: valued.notional,
+            maintenance: valued.maintenance,
+            locked: position.locked,
+        })
+    }
+
+    /// What the fund has taken over, where this shard holds the fund's account.
+    pub fn inventory(&self) -> Vec<Inventory> {
+        let Some(account) = self.accounts.get(&AccountId::fund()) else { return Vec::new() };
+        let of = |position: &Position| Inventory {
+            market: position.market,
+            quantity: position.quantity,
+            cost: position.cost,
+            locked: position.locked,
+        };
+        account.positions.iter().map(of).collect()
+    }
+
+    /// Everybody who could be deleveraged on one side of a market: open there, neither the house nor in trouble
+    /// themselves. In no particular order.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn candidates(&self, market: MarketIx, side: Side) -> Result<Vec<Candidate>, Reject> {
+        let rules = self.rules.market(market)?.clone();
+        let mut found = Vec::new();
+        for account in self.accounts.values().filter(|account| !account.id.is_house()) {
+            for position in account.positions.iter().filter(|open| open.market == market && open.side() == side) {
+                if let Some(candidate) = self.candidate(&rules, account, position)? {
+                    found.push(candidate);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn candidate(&self, market: &Market, account: &Account, position: &Position) -> Result<Option<Candidate>, Reject> {
+        let (isolated, valued) = self.isolated(account, position)?;
+        let (equity, maintenance, scope_pnl, scope_cost) = match position.isolated {
+            Some(_) => (isolated, valued.maintenance, valued.pnl, position.cost.abs()),
+            None => {
+                let report = self.report(account, market.asset)?;
+                let mut cost = Money::ZERO;
+                for open in account.positions.iter().filter(|open| open.isolated.is_none()) {
+                    if self.rules.market(open.market)?.asset == market.asset {
+                        cost = cost.plus(open.cost.abs())?;
+                    }
+                }
+                (report.equity, report.maintenance, report.pnl, cost)
+            }
+        };
+        let in_trouble = equity <= maintenance || account.liquidation(market.asset, position.scope()).is_some();
+        if in_trouble {
+            return Ok(None);
+        }
+        let offset = self.offset(market, account, position)?;
+        let net = valued.notional.minus(offset)?.or_zero();
+        Ok(Some(Candidate {
+            account: account.id.clone(),
+            leg: position.leg,
+            quantity: position.quantity.abs(),
+            cost: position.cost,
+            pnl: valued.pnl,
+            notional: valued.notional,
+            net_notional: net,
+            equity,
+            maintenance,
+            scope_pnl,
+            scope_cost,
+            scope: position.scope(),
+            hedged: offset.is_positive(),
+        }))
+    }
+
+    /// Notional that the account holds the other way: the other leg, and other markets of the same hedge group.
+    fn offset(&self, market: &Market, account: &Account, position: &Position) -> Result<Notional, Reject> {
+        let mut offset = Notional::ZERO;
+        for other in account.positions.iter().filter(|other| other.side() != position.side()) {
+            let rules = self.rules.market(other.market)?;
+            let grouped = rules.adl.hedge_group.is_some() && rules.adl.hedge_group == market.adl.hedge_group;
+            if rules.asset == market.asset && (other.market == position.market || grouped) {
+                offset = offset.plus(self.isolated(account, other)?.1.notional)?;
+            }
+        }
+        Ok(offset)
+    }
+
+    /// What every position of a market owes or is owed per unit of rate, with what it has.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn dues(&self, market: MarketIx, mark: Price) -> Result<Vec<Due>, Reject> {
+        let rules = self.rules.market(market)?.clone();
+        let mut dues = Vec::new();
+        for account in self.accounts.values() {
+            for position in account.positions.iter().filter(|open| open.market == market) {
+                let notional = rules.notional(position.quantity, mark)?;
+                let weight = Money::new(notional.get());
+                dues.push(Due {
+                    account: account.id.clone(),
+                    leg: position.leg,
+                    weight: if position.quantity.is_negative() { -weight } else { weight },
+                    cap: self.payable(account, rules.asset, market, position.leg)?,
+                });
+            }
+        }
+        Ok(dues)
+    }
+
+    /// What an account could pay now for a position; none for the house.
+    fn payable(&self, account: &Account, asset: AssetIx, market: MarketIx, leg: Leg) -> Result<Option<Money>, Reject> {
+        if account.id.is_house() {
+            return Ok(None);
+        }
+        let scale = self.rules.asset(asset)?.scale;
+        let equity = match account.position(market, leg).filter(|position| position.isolated.is_some()) {
+            Some(position) => {
+                // Never more than its margin: funding does not reach into the rest of the wallet.
+                let equity = self.isolated(account, position)?.0;
+                equity.min(position.isolated.unwrap_or_default())
+            }
+            None => self.report(account, asset)?.equity,
+        };
+        Ok(Some(equity.or_zero().quantise(scale, Rounding::Floor)?))
+    }
+
+    /// What each of some accounts could pay now.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn caps(
+        &self,
+        market: MarketIx,
+        who: &[(AccountId, Leg)],
+    ) -> Result<Vec<(AccountId, Leg, Option<Money>)>, Reject> {
+        let asset = self.rules.market(market)?.asset;
+        let mut caps = Vec::new();
+        for (id, leg) in who {
+            if let Some(account) = self.accounts.get(id) {
+                caps.push((id.clone(), *leg, self.payable(account, asset, market, *leg)?));
+            }
+        }
+        Ok(caps)
+    }
+
+    /// The account as the API shows it.
+    pub fn view(&self, id: &AccountId) -> Option<AccountView> {
+        let account = self.accounts.get(id)?;
+        let mut assets: BTreeSet<AssetIx> = account.wallets.iter().map(|(asset, _)| *asset).collect();
+        for position in &account.positions {
+            if let Ok(market) = self.rules.market(position.market) {
+                assets.insert(market.asset);
+            }
+        }
+        Some(AccountView {
+            account: id.clone(),
+            assets: assets.into_iter().filter_map(|asset| self.asset_view(account, asset).ok()).collect(),
+            positions: account
+                .positions
+                .iter()
+                .filter_map(|position| self.position_view(account, position).ok())
+                .collect(),
+        })
+    }
+
+    /// The facts that show a changed account: the asset, and the positions of the market.
+    pub(super) fn facts_of(&self, id: &AccountId, market: Option<MarketIx>) -> Vec<Fact> {
+        let Some(view) = self.view(id) else { return Vec::new() };
+        let name = market.and_then(|market| self.rules.market(market).ok()).map(|market| market.name.clone());
+        let asset = |asset| Fact::AccountUpdated { account: id.clone(), asset };
+        let shown = |position: &PositionView| Some(&position.market) == name.as_ref();
+        let position = |position| Fact::PositionUpdated { account: id.clone(), position };
+        let positions = view.positions.into_iter().filter(shown).map(position);
+        view.assets.into_iter().map(asset).chain(positions).collect()
+    }
+
+    fn asset_view(&self, account: &Account, asset: AssetIx) -> Result<AssetView, Reject> {
+        let report = self.report(account, asset)?;
+        Ok(AssetView {
+            asset: self.rules.asset(asset)?.name.clone(),
+            wallet: account.wallet(asset),
+            equity: report.equity,
+            initial_margin: report.initial.plus(report.orders)?,
+            maintenance_margin: report.maintenance,
+            margin_ratio: report.ratio(),
+            available: report.available()?.or_zero(),
+        })
+    }
+
+    fn position_view(&self, account: &Account, position: &Position) -> Result<PositionView, Reject> {
+        let market = self.rules.market(position.market)?;
+        let mark = self.marks.price(position.market);
+        let (equity, valued) = self.isolated(account, position)?;
+        let (scope_equity, scope_maintenance) = match position.isolated {
+            Some(_) => (equity, valued.maintenance),
+            None => {
+                let report = self.report(account, market.asset)?;
+                (report.equity, report.maintenance)
+            }
+        };
+        let allotted = share_of(scope_equity, valued.maintenance, scope_maintenance)?;
+        let entry = entry_price(market, position);
+        Ok(PositionView {
+            market: market.name.clone(),
+            leg: position.leg,
+            quantity: position.quantity,
+            entry_price: entry,
+            mark,
+            unrealised_pnl: valued.pnl,
+            mode: mode_of(position),
+            isolated_margin: position.isolated,
+            maintenance_margin: valued.maintenance,
+            liquidation_price: self.liquidation_price(market, account, position, &valued),
+            bankruptcy_price: match mark.or(entry) {
+                Some(price) => bankruptcy_price(market, position.quantity, price, allotted)?,
+                None => None,
+            },
+            adl_quantile: None,
+            adl_rank: None,
+            adl_of: None,
+            adl_contracts_ahead: None,
+        })
+    }
+
+    /// On the grid of marks, rounded towards the safe side of the breach: at this mark the scope is in breach.
+    fn liquidation_price(
+        &self,
+        market: &Market,
+        account: &Account,
+        position: &Position,
+        valued: &Valued,
+    ) -> Option<Price> {
+        let exact = self.liquidation_price_exact(market, account, position, valued).ok().flatten()?;
+        let rounding = if position.quantity.is_negative() { Rounding::Ceil } else { Rounding::Floor };
+        number::quantise(exact.get(), market.mark_scale, rounding).ok().map(Price::new)
+    }
+
+    fn liquidation_price_exact(
+        &self,
+        market: &Market,
+        account: &Account,
+        position: &Position,
+        valued: &Valued,
+    ) -> Result<Option<Price>, Reject> {
+        let mark = self.marks.price(market.index);
+        if let Some(margin) = position.isolated {
+            let standing = Standing { base: margin, mark };
+            return liquidation_price(market, &[position], position.side(), standing);
+        }
+        let report = self.report(account, market.asset)?;
+        let legs: Vec<&Position> =
+            account.positions.iter().filter(|open| open.market == market.index && open.isolated.is_none()).collect();
+        let (mut pnl, mut maintenance) = (valued.pnl, valued.maintenance);
+        for leg in legs.iter().filter(|leg| leg.leg != position.leg) {
+            let (_, other) = self.isolated(account, leg)?;
+            pnl = pnl.plus(other.pnl)?;
+            maintenance = maintenance.plus(other.maintenance)?;
+        }
+        let others = report.maintenance.minus(maintenance)?;
+        let base = report.equity.minus(pnl)?.minus(others)?;
+        liquidation_price(market, &legs, position.side(), Standing { base, mark })
+    }
+}
+
+/// Equity allotted to a position: by its share of the scope's maintenance margin, exact to 14 decimals, rounded down.
+pub(crate) fn share_of(equity: Money, maintenance: Money, of: Money) -> Result<Money, Reject> {
+    if of.is_zero() || maintenance == of {
+        return Ok(equity);
+    }
+    let share = number::mul_div(equity.get(), maintenance.get(), of.get(), SCALE_MAX, Rounding::Floor)?;
+    Ok(Money::new(share))
+}
+
+/// The average price of what is open: the price at which the position is worth its cost.
+fn entry_price(market: &Market, position: &Position) -> Option<Price> {
+    let size = number::mul_exact(position.quantity.get(), market.contract_size.get()).ok()?;
+    let (numerator, denominator) = match market.kind {
+        crate::rules::Kind::Linear => (position.cost.get(), size),
+        crate::rules::Kind::Inverse => (-size, position.cost.get()),
+    };
+    let price = number::div(numerator, denominator, market.mark_scale, Rounding::Nearest).ok()?;
+    (price.is_sign_positive() && !price.is_zero()).then(|| Price::new(price))
+}

@@ -1,0 +1,474 @@
+//! The margin shard: the accounts whose names fall to it, in one state machine.
+//!
+//! In: runs of entries, marks, postings. Out: refusals, reports, facts. A shard sees every entry of a run and acts on its
+//! own accounts. A trade between two shards is decided by both: each applies its side and objects if it cannot; the flow
+//! takes the first objection of any shard as final (everything before it was agreed), and has all of them undo and redo
+//! from there. So the outcome is that of one command after another, however many shards there are.
+
+use super::account::Account;
+use super::assess::Marks;
+use super::post::Posting;
+use crate::event::Fact;
+use crate::flow::ShardReply;
+use crate::hash::StateHash;
+use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Seq};
+use crate::instruction::{Entry, Instruction, Trade};
+use crate::margin::Scope;
+use crate::money::{Money, Rate};
+use crate::number::Sum;
+use crate::reject::{Code, Reject};
+use crate::rules::{Asset, Market, Rules};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the shards know of the fund. It changes at a tick only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FundNotice {
+    /// Withdrawals wait.
+    pub halted: bool,
+    /// Share that a withdrawal leaves behind; zero for none.
+    pub haircut: Rate,
+}
+
+/// What a withdrawal left behind for the fund's claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Haircut {
+    /// The withdrawal.
+    pub seq: Seq,
+    /// The asset.
+    pub asset: AssetIx,
+    /// The amount.
+    pub amount: Money,
+}
+
+/// What a shard holds in sum. Kept up to date by every change, recomputed by [`Shard::audit`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// By asset.
+    pub assets: BTreeMap<AssetIx, AssetTotals>,
+    /// By market.
+    pub markets: BTreeMap<MarketIx, MarketTotals>,
+}
+
+/// The sums of one asset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetTotals {
+    /// Σ wallets.
+    pub wallets: Sum,
+    /// Σ cost basis.
+    pub costs: Sum,
+    /// Fees and rounding.
+    pub revenue: Sum,
+    /// Deposits.
+    pub inflow: Sum,
+    /// Withdrawals.
+    pub outflow: Sum,
+}
+
+/// The sums of one market.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketTotals {
+    /// Σ quantity.
+    pub quantity: Sum,
+    /// Σ quantity of the long positions.
+    pub long: Sum,
+}
+
+impl Totals {
+    /// Adds an account.
+    fn add(&mut self, account: &Account, rules: &Rules) -> Result<(), Reject> {
+        for (asset, money) in &account.wallets {
+            self.assets.entry(*asset).or_default().wallets.add(money.get())?;
+        }
+        for position in &account.positions {
+            let asset = rules.market(position.market)?.asset;
+            self.assets.entry(asset).or_default().costs.add(position.cost.get())?;
+            let sums = self.markets.entry(position.market).or_default();
+            sums.quantity.add(position.quantity.get())?;
+            sums.long.add(position.quantity.or_zero().get())?;
+        }
+        Ok(())
+    }
+
+    /// Takes an account out.
+    fn take(&mut self, account: &Account, rules: &Rules) -> Result<(), Reject> {
+        for (asset, money) in &account.wallets {
+            self.assets.entry(*asset).or_default().wallets.take(money.get())?;
+        }
+        for position in &account.positions {
+            let asset = rules.market(position.market)?.asset;
+            self.assets.entry(asset).or_default().costs.take(position.cost.get())?;
+            let sums = self.markets.entry(position.market).or_default();
+            sums.quantity.take(position.quantity.get())?;
+            sums.long.take(position.quantity.or_zero().get())?;
+        }
+        Ok(())
+    }
+
+    /// The part of the sums that no account shows: revenue, inflow and outflow by asset.
+    pub fn flows(&self) -> Vec<(AssetIx, [Sum; 3])> {
+        let flows = |(asset, sums): (&AssetIx, &AssetTotals)| (*asset, [sums.revenue, sums.inflow, sums.outflow]);
+        self.assets.iter().map(flows).filter(|(_, flows)| flows.iter().any(|sum| !sum.is_zero())).collect()
+    }
+
+    /// Adds another shard's.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Reject> {
+        for (asset, theirs) in &other.assets {
+            let mine = self.assets.entry(*asset).or_default();
+            mine.wallets.merge(theirs.wallets)?;
+            mine.costs.merge(theirs.costs)?;
+            mine.revenue.merge(theirs.revenue)?;
+            mine.inflow.merge(theirs.inflow)?;
+            mine.outflow.merge(theirs.outflow)?;
+        }
+        for (market, theirs) in &other.markets {
+            let mine = self.markets.entry(*market).or_default();
+            mine.quantity.merge(theirs.quantity)?;
+            mine.long.merge(theirs.long)?;
+        }
+        Ok(())
+    }
+}
+
+/// One side of a trade cannot be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Objection {
+    /// Which entry of the run.
+    pub index: usize,
+    /// The buyer's side is asked first.
+    pub seller: bool,
+    /// Why.
+    pub reject: Reject,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunReply {
+    /// The first trade this shard cannot take its side of; it stopped there.
+    pub objection: Option<Objection>,
+    /// Entries refused.
+    pub refused: Vec<(usize, Reject)>,
+    /// Facts by entry.
+    pub facts: Vec<(usize, Fact)>,
+    /// Effects on the fund.
+    pub haircuts: Vec<(usize, Haircut)>,
+}
+
+enum Undo {
+    Account(AccountId, Option<Box<Account>>),
+    Sums { asset: AssetIx, revenue: Money, inflow: Money, outflow: Money },
+}
+
+/// What a change adds to the sums beside wallets and positions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flow {
+    pub(super) asset: Option<AssetIx>,
+    pub(super) revenue: Money,
+    pub(super) inflow: Money,
+    pub(super) outflow: Money,
+    pub(super) haircut: Money,
+}
+
+/// The accounts of one shard.
+pub struct Shard {
+    pub(super) index: usize,
+    pub(super) count: usize,
+    pub(super) rules: Rules,
+    pub(super) staged: Vec<Arc<Market>>,
+    pub(super) marks: Arc<Marks>,
+    pub(super) notices: BTreeMap<AssetIx, FundNotice>,
+    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) totals: Totals,
+    /// Show accounts and positions as facts after each change?
+    pub(super) shows_accounts: bool,
+    undo: Vec<(usize, Undo)>,
+}
+
+impl Shard {
+    /// An empty shard, number `index` of `count`.
+    pub fn new(index: usize, count: usize, shows_accounts: bool) -> Self {
+        Self {
+            index,
+            count,
+            rules: Rules::default(),
+            staged: Vec::new(),
+            marks: Arc::default(),
+            notices: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            totals: Totals::default(),
+            shows_accounts,
+            undo: Vec::new(),
+        }
+    }
+
+    /// Is the account this shard's?
+    pub fn owns(&self, account: &AccountId) -> bool {
+        self.count <= 1 || account.shard(self.count) == self.index
+    }
+
+    /// Its accounts, by name.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values()
+    }
+
+    /// One of its accounts.
+    pub fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.accounts.get(id)
+    }
+
+    /// What it holds in sum.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The marks in force.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The sums, computed anew from the accounts.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn audit(&self) -> Result<Totals, Reject> {
+        let mut totals = self.totals.clone();
+        for sums in totals.assets.values_mut() {
+            (sums.wallets, sums.costs) = (Sum::default(), Sum::default());
+        }
+        totals.markets.values_mut().for_each(|sums| *sums = MarketTotals::default());
+        for account in self.accounts.values() {
+            totals.add(account, &self.rules)?;
+        }
+        Ok(totals)
+    }
+
+    /// Applies a run of entries from place `from` on, as far as they concern this shard. `decided` are trades that some
+    /// shard has objected to before; anything this shard did from `from` on is undone first.
+    pub fn run(&mut self, entries: &[Entry], from: usize, decided: &BTreeMap<usize, Reject>) -> RunReply {
+        if from == 0 {
+            self.undo.clear();
+        }
+        self.undo_to(from);
+        let mut reply = RunReply::default();
+        for (index, entry) in entries.iter().enumerate().skip(from) {
+            if decided.contains_key(&index) {
+                continue;
+            }
+            let outcome = match &entry.instruction {
+                Instruction::Fill(fill) => match self.fill(index, fill, &mut reply) {
+                    Ok(done) => done,
+                    Err(objection) => {
+                        reply.objection = Some(objection);
+                        return reply;
+                    }
+                },
+                instruction => self.account_command(index, entry.seq, instruction, &mut reply),
+            };
+            if let Err(reject) = outcome {
+                reply.refused.push((index, reject));
+            }
+        }
+        reply
+    }
+
+    fn undo_to(&mut self, from: usize) {
+        while self.undo.last().is_some_and(|(index, _)| *index >= from) {
+            // The sums held these very figures before, so taking them back cannot overflow.
+            if let Some((_, undo)) = self.undo.pop() {
+                let undone = match undo {
+                    Undo::Account(id, before) => self.restore(&id, before),
+                    Undo::Sums { asset, revenue, inflow, outflow } => self.add_sums(asset, -revenue, -inflow, -outflow),
+                };
+                assert!(undone.is_ok(), "a change that fitted can be undone");
+            }
+        }
+    }
+
+    fn restore(&mut self, id: &AccountId, before: Option<Box<Account>>) -> Result<(), Reject> {
+        if let Some(after) = self.accounts.remove(id) {
+            self.totals.take(&after, &self.rules)?;
+        }
+        if let Some(before) = before {
+            self.totals.add(&before, &self.rules)?;
+            self.accounts.insert(id.clone(), *before);
+        }
+        Ok(())
+    }
+
+    fn add_sums(&mut self, asset: AssetIx, revenue: Money, inflow: Money, outflow: Money) -> Result<(), Reject> {
+        let sums = self.totals.assets.entry(asset).or_default();
+        sums.revenue.add(revenue.get())?;
+        sums.inflow.add(inflow.get())?;
+        Ok(sums.outflow.add(outflow.get())?)
+    }
+
+    /// The account as it is, or a new one.
+    pub(super) fn draft(&self, id: &AccountId) -> Account {
+        self.accounts.get(id).cloned().unwrap_or_else(|| Account::new(id.clone()))
+    }
+
+    /// Puts a changed account in the place of the old one and keeps the sums true. Refused changes never get here.
+    pub(super) fn commit(&mut self, index: usize, after: Account, flow: Flow) -> Result<(), Reject> {
+        let id = after.id.clone();
+        if let Some(before) = self.accounts.get(&id) {
+            self.totals.take(before, &self.rules)?;
+        }
+        self.totals.add(&after, &self.rules)?;
+        let before = self.accounts.insert(id.clone(), after);
+        if let Some(asset) = flow.asset {
+            self.add_sums(asset, flow.revenue, flow.inflow, flow.outflow)?;
+        }
+        if self.count > 1 {
+            self.undo.push((index, Undo::Account(id, before.map(Box::new))));
+            if let Some(asset) = flow.asset {
+                let Flow { revenue, inflow, outflow, .. } = flow;
+                self.undo.push((index, Undo::Sums { asset, revenue, inflow, outflow }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Both sides here: decided here. One side here: applied, or objected to. None: nothing.
+    fn fill(&mut self, index: usize, fill: &Trade, reply: &mut RunReply) -> Result<Result<(), Reject>, Objection> {
+        let (buys, sells) = (self.owns(&fill.buyer.account), self.owns(&fill.seller.account));
+        if !buys && !sells {
+            return Ok(Ok(()));
+        }
+        match (self.fill_sides(index, fill, buys, sells, reply), buys && sells) {
+            (Ok(()), _) => Ok(Ok(())),
+            (Err((_, reject)), true) => Ok(Err(reject)),
+            (Err((seller, reject)), false) => Err(Objection { index, seller, reject }),
+        }
+    }
+
+    fn fill_sides(
+        &mut self,
+        index: usize,
+        fill: &Trade,
+        buys: bool,
+        sells: bool,
+        reply: &mut RunReply,
+    ) -> Result<(), (bool, Reject)> {
+        let mut done: Vec<(Account, Flow)> = Vec::with_capacity(2);
+        if buys {
+            let draft = self.draft(&fill.buyer.account);
+            let after = self.side(draft, fill, false).map_err(|reject| (false, reject))?;
+            done.push(after);
+        }
+        if sells {
+            let known = done.iter().position(|(account, _)| account.id == fill.seller.account);
+            let (draft, earlier) = match known {
+                Some(place) => {
+                    let (account, flow) = done.remove(place);
+                    (account, flow)
+                }
+                None => (self.draft(&fill.seller.account), Flow::default()),
+            };
+            let (after, mut flow) = self.side(draft, fill, true).map_err(|reject| (true, reject))?;
+            flow.revenue = flow.revenue.plus(earlier.revenue).map_err(|error| (true, error.into()))?;
+            done.push((after, flow));
+        }
+        for (after, flow) in done {
+            let id = after.id.clone();
+            self.commit(index, after, flow).map_err(|reject| (false, reject))?;
+            self.show(index, &id, Some(fill.market), reply);
+        }
+        Ok(())
+    }
+
+    /// Adds what the account and its positions look like now, where that is asked for.
+    pub(super) fn show(&self, index: usize, id: &AccountId, market: Option<MarketIx>, reply: &mut RunReply) {
+        if !self.shows_accounts || id.is_house() {
+            return;
+        }
+        let facts = self.facts_of(id, market);
+        reply.facts.extend(facts.into_iter().map(|fact| (index, fact)));
+    }
+
+    /// Lists or changes an asset or a market. New ones are in force at once, new rules of old ones from the next tick.
+    pub(super) fn list(&mut self, asset: Option<&Arc<Asset>>, market: Option<&Arc<Market>>) {
+        if let Some(asset) = asset {
+            self.rules.put_asset(asset.clone());
+        }
+        if let Some(market) = market {
+            if self.rules.market(market.index).is_ok() {
+                self.staged.push(market.clone());
+            } else {
+                self.rules.put_market(market.clone());
+            }
+        }
+    }
+
+    /// A new tick: staged rules come into force, with the marks and what the shards know of the fund.
+    pub fn begin_tick(&mut self, marks: Arc<Marks>, notices: &BTreeMap<AssetIx, FundNotice>) {
+        for market in std::mem::take(&mut self.staged) {
+            self.rules.put_market(market);
+        }
+        self.marks = marks;
+        self.notices = notices.clone();
+        self.undo.clear();
+    }
+
+    /// New marks: everybody is evaluated.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn tick(&mut self, marks: &Arc<Marks>, notices: &BTreeMap<AssetIx, FundNotice>) -> Result<ShardReply, Reject> {
+        self.begin_tick(marks.clone(), notices);
+        let examined = u64::try_from(self.accounts.len()).unwrap_or(u64::MAX);
+        let (reports, inventory) = (self.evaluate()?, self.inventory());
+        Ok(ShardReply { reports, inventory, facts: Vec::new(), examined })
+    }
+
+    /// Carries out postings: what they touched is evaluated.
+    ///
+    /// # Errors
+    /// Overflow only, which the limits of input exclude: the daemon stops on it.
+    pub fn carry(&mut self, postings: &[Posting]) -> Result<ShardReply, Reject> {
+        let (reports, facts) = self.post(postings)?;
+        let examined = u64::try_from(reports.len()).unwrap_or(u64::MAX);
+        Ok(ShardReply { reports, inventory: Vec::new(), facts, examined })
+    }
+
+    /// The hash of its accounts and of what it knows for itself.
+    pub fn state_hash(&self) -> StateHash {
+        let mut hash = StateHash::default();
+        for account in self.accounts.values() {
+            hash.part("account", account);
+        }
+        hash
+    }
+
+    /// What was done stays done.
+    pub(super) fn forget_undo(&mut self) {
+        self.undo.clear();
+    }
+
+    /// The liquidation of a scope ended or began.
+    pub(super) fn mark_liquidation(
+        account: &mut Account,
+        asset: AssetIx,
+        scope: Scope,
+        liquidation: Option<LiquidationId>,
+    ) {
+        account.liquidations.retain(|entry| (entry.0, entry.1) != (asset, scope));
+        if let Some(id) = liquidation {
+            account.liquidations.push((asset, scope, id));
+            account.liquidations.sort();
+        }
+    }
+
+    /// Is the margin above zero that a trade leaves behind? See [`Code::InsufficientMargin`] in `apply`.
+    pub(super) fn deny(value: Money, limit: Money) -> Reject {
+        Reject::limit(Code::InsufficientMargin, "account", value.get(), limit.get())
+    }
+}

@@ -1,0 +1,187 @@
+//! What a reader is shown of the state: twins of the inner types, in the names of the API.
+
+use crate::command::MarginMode;
+use crate::event::{DegradedReason, MarketState, SourceView};
+use crate::id::{AccountId, Leg, Millis};
+use crate::money::{Money, Price, Quantity, Rate};
+use serde::Serialize;
+use smol_str::SmolStr;
+
+/// An account in one asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssetView {
+    /// The settlement asset.
+    pub asset: SmolStr,
+    /// Money in it, isolated margins included.
+    pub wallet: Money,
+    /// Cross equity: wallet − isolated margins + unrealised PnL of cross positions.
+    pub equity: Money,
+    /// Initial margin of the cross positions and of open orders.
+    pub initial_margin: Money,
+    /// Maintenance margin of the cross positions.
+    pub maintenance_margin: Money,
+    /// Maintenance over equity; liquidation at 1. None without cross positions, or when equity is not above zero.
+    pub margin_ratio: Option<Rate>,
+    /// What new positions and withdrawals may use.
+    pub available: Money,
+}
+
+/// A position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PositionView {
+    /// The market.
+    pub market: SmolStr,
+    /// `net`, `long` or `short`.
+    pub leg: Leg,
+    /// Long positive, short negative.
+    pub quantity: Quantity,
+    /// The average price of what is open.
+    pub entry_price: Option<Price>,
+    /// The mark it is valued at.
+    pub mark: Option<Price>,
+    /// Value at the mark less cost.
+    pub unrealised_pnl: Money,
+    /// Cross or isolated.
+    pub mode: MarginMode,
+    /// Its own margin, when isolated.
+    pub isolated_margin: Option<Money>,
+    /// Its maintenance margin.
+    pub maintenance_margin: Money,
+    /// The mark at which its scope is breached, everything else unchanged.
+    pub liquidation_price: Option<Price>,
+    /// The price at which the equity allotted to it is zero.
+    pub bankruptcy_price: Option<Price>,
+    /// 1 to 5; 5 is deleveraged first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adl_quantile: Option<u8>,
+    /// From 1: the first to be deleveraged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adl_rank: Option<u64>,
+    /// Of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adl_of: Option<u64>,
+    /// Contracts that would be taken before this position's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adl_contracts_ahead: Option<Quantity>,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountView {
+    /// Its name.
+    pub account: AccountId,
+    /// By asset.
+    pub assets: Vec<AssetView>,
+    /// By market and leg.
+    pub positions: Vec<PositionView>,
+}
+
+/// A market's price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MarkView {
+    /// The market.
+    pub market: SmolStr,
+    /// Can it be trusted?
+    pub state: MarketState,
+    /// Why not.
+    pub reason: Option<DegradedReason>,
+    /// The mark.
+    pub mark: Option<Price>,
+    /// The index.
+    pub index: Option<Price>,
+    /// The time of the tick that made it.
+    pub time: Option<Millis>,
+    /// The sources of that tick.
+    pub sources: Vec<SourceView>,
+}
+
+/// One pool of a fund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PoolView {
+    /// Its name.
+    pub pool: SmolStr,
+    /// Its cash.
+    pub balance: Money,
+    /// Granted as coverage and not used yet.
+    pub reserved: Money,
+    /// Its highest balance within the window of its tightest drawdown rule (8 h without one).
+    pub peak: Money,
+    /// Below this balance ADL starts.
+    pub trigger: Money,
+    /// Balance less trigger.
+    pub headroom: Money,
+}
+
+/// The fund of one asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FundView {
+    /// The asset.
+    pub asset: SmolStr,
+    /// Cash of all pools.
+    pub balance: Money,
+    /// Granted and not used yet.
+    pub reserved: Money,
+    /// Claims that nobody has paid.
+    pub liability: Money,
+    /// What the venue commits before ADL.
+    pub injection_line: Money,
+    /// What of it is drawn.
+    pub injection_drawn: Money,
+    /// Entries in the ledger.
+    pub entries: u64,
+    /// Hash of the last one.
+    pub last_hash: String,
+    /// Its pools.
+    pub pools: Vec<PoolView>,
+}
+
+/// The balance of one asset: what came in against what is there. `error` is zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssetBalance {
+    /// The asset.
+    pub asset: SmolStr,
+    /// Σ wallets, house accounts included.
+    pub wallets: Money,
+    /// Σ cost basis.
+    pub cost_basis: Money,
+    /// Cash of the fund.
+    pub fund: Money,
+    /// Fees earned, rebates paid, and the rounding of closed positions.
+    pub revenue: Money,
+    /// Claims that nobody has paid.
+    pub liability: Money,
+    /// Deposits, seed capital, fee share and injections.
+    pub inflow: Money,
+    /// Withdrawals.
+    pub outflow: Money,
+    /// wallets − cost basis + fund + revenue − liability − (inflow − outflow).
+    pub error: Money,
+}
+
+/// The balance of one market: Σ quantity, which is zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MarketBalance {
+    /// The market.
+    pub market: SmolStr,
+    /// Σ quantity over all accounts.
+    pub error: Quantity,
+    /// Σ quantity of the long positions.
+    pub open_interest: Quantity,
+}
+
+/// Both balances.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conservation {
+    /// By asset.
+    pub assets: Vec<AssetBalance>,
+    /// By market.
+    pub markets: Vec<MarketBalance>,
+}
+
+impl Conservation {
+    /// Does everything balance?
+    pub fn holds(&self) -> bool {
+        self.assets.iter().all(|asset| asset.error.is_zero())
+            && self.markets.iter().all(|market| market.error.is_zero())
+    }
+}

@@ -35,6 +35,23 @@ pub struct ShardReply {
     pub examined: u64,
 }
 
+/// Why the flow cannot go on. No refusal of a command: the daemon stops, and the journal makes stopping safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// A figure does not fit where the limits of input exclude it.
+    #[error("a figure does not fit: {0}")]
+    Figure(#[from] Reject),
+    /// A station does not answer.
+    #[error("the {0} does not answer")]
+    Gone(&'static str),
+}
+
+impl From<crate::number::Overflow> for Stop {
+    fn from(overflow: crate::number::Overflow) -> Self {
+        Self::Figure(overflow.into())
+    }
+}
+
 /// What a payer of a funding payment could pay now.
 pub type Cap = (AccountId, Leg, Option<Money>);
 
@@ -47,45 +64,45 @@ pub trait Stations {
         entries: &Arc<[Entry]>,
         from: usize,
         decided: &Arc<BTreeMap<usize, Reject>>,
-    ) -> Result<Vec<RunReply>, Reject>;
+    ) -> Result<Vec<RunReply>, Stop>;
     /// Gives the oracle what concerns it of a run.
-    async fn observe(&mut self, entries: &Arc<[Entry]>) -> Result<(), Reject>;
+    async fn observe(&mut self, entries: &Arc<[Entry]>) -> Result<(), Stop>;
     /// Gives the queue what concerns it of a run.
-    async fn list(&mut self, entries: &Arc<[Entry]>) -> Result<(), Reject>;
+    async fn list(&mut self, entries: &Arc<[Entry]>) -> Result<(), Stop>;
     /// Gives the fund what concerns it of a run, haircuts in their place: the facts by entry.
     async fn credit(
         &mut self,
         entries: &Arc<[Entry]>,
         haircuts: Vec<(usize, Haircut)>,
-    ) -> Result<Vec<(usize, Fact)>, Reject>;
+    ) -> Result<Vec<(usize, Fact)>, Stop>;
     /// The oracle's new marks.
-    async fn marks(&mut self, time: Millis) -> Result<(Marks, Vec<Fact>), Reject>;
+    async fn marks(&mut self, time: Millis) -> Result<(Marks, Vec<Fact>), Stop>;
     /// The fund begins a tick: its facts, and what it owes by asset.
-    async fn open_fund(&mut self, seq: Seq, time: Millis) -> Result<(Vec<Fact>, BTreeMap<AssetIx, Money>), Reject>;
+    async fn open_fund(&mut self, seq: Seq, time: Millis) -> Result<(Vec<Fact>, BTreeMap<AssetIx, Money>), Stop>;
     /// The queue begins a tick.
-    async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Reject>;
+    async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Stop>;
     /// Every shard evaluates all its accounts at new marks.
     async fn evaluate(
         &mut self,
         marks: &Arc<Marks>,
         notices: &Arc<BTreeMap<AssetIx, FundNotice>>,
-    ) -> Result<Vec<ShardReply>, Reject>;
+    ) -> Result<Vec<ShardReply>, Stop>;
     /// The queue serves reports; `inventory` in the first round of a tick.
-    async fn round(&mut self, inventory: Option<Vec<Inventory>>, reports: Vec<Report>) -> Result<QueueOutcome, Reject>;
+    async fn round(&mut self, inventory: Option<Vec<Inventory>>, reports: Vec<Report>) -> Result<QueueOutcome, Stop>;
     /// The queue looks at accounts that a fill between ticks has touched.
-    async fn look(&mut self, reports: Vec<Report>) -> Result<QueueOutcome, Reject>;
+    async fn look(&mut self, reports: Vec<Report>) -> Result<QueueOutcome, Stop>;
     /// The queue books a fill or the end of an external order, or refuses it.
-    async fn external(&mut self, entry: &Entry) -> Result<Result<QueueOutcome, Reject>, Reject>;
+    async fn external(&mut self, entry: &Entry) -> Result<Result<QueueOutcome, Reject>, Stop>;
     /// Every shard carries out postings and evaluates what they touched.
-    async fn post(&mut self, postings: &Arc<Vec<Posting>>) -> Result<Vec<ShardReply>, Reject>;
+    async fn post(&mut self, postings: &Arc<Vec<Posting>>) -> Result<Vec<ShardReply>, Stop>;
     /// Last trades of the embedded venue.
-    async fn trades(&mut self, trades: Vec<(MarketIx, Observation)>) -> Result<(), Reject>;
+    async fn trades(&mut self, trades: Vec<(MarketIx, Observation)>) -> Result<(), Stop>;
     /// What the positions of a market owe.
-    async fn dues(&mut self, market: MarketIx, mark: Price) -> Result<Vec<Due>, Reject>;
+    async fn dues(&mut self, market: MarketIx, mark: Price) -> Result<Vec<Due>, Stop>;
     /// What accounts could pay now.
-    async fn caps(&mut self, market: MarketIx, who: Vec<(AccountId, Leg)>) -> Result<Vec<Cap>, Reject>;
+    async fn caps(&mut self, market: MarketIx, who: Vec<(AccountId, Leg)>) -> Result<Vec<Cap>, Stop>;
     /// The sums of all shards together.
-    async fn totals(&mut self) -> Result<Totals, Reject>;
+    async fn totals(&mut self) -> Result<Totals, Stop>;
 }
 
 /// What became of an entry.
@@ -127,9 +144,8 @@ impl Flow {
     /// Applies a batch: the result equals applying its entries one after another.
     ///
     /// # Errors
-    /// A [`Reject`] here is no refusal of a command but a figure that does not fit where the limits of input exclude it:
-    /// the daemon stops, and the journal makes stopping safe.
-    pub async fn batch(&mut self, entries: Vec<Entry>, stations: &mut impl Stations) -> Result<BatchOutcome, Reject> {
+    /// [`Stop`].
+    pub async fn batch(&mut self, entries: Vec<Entry>, stations: &mut impl Stations) -> Result<BatchOutcome, Stop> {
         let mut outcome = BatchOutcome::default();
         let mut run: Vec<Entry> = Vec::new();
         for entry in entries {
@@ -149,7 +165,7 @@ impl Flow {
         entry: Entry,
         stations: &mut impl Stations,
         outcome: &mut BatchOutcome,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Stop> {
         let (result, facts) = match &entry.instruction {
             Instruction::Tick => (Ok(()), self.tick(&entry, stations, outcome).await?),
             Instruction::Funding { .. } | Instruction::FundingCorrection { .. } => {
@@ -197,7 +213,7 @@ impl Flow {
         &mut self,
         entry: &Entry,
         stations: &mut impl Stations,
-    ) -> Result<Result<Vec<Fact>, Reject>, Reject> {
+    ) -> Result<Result<Vec<Fact>, Reject>, Stop> {
         let postings = match self.funding_postings(entry, stations).await? {
             Ok(postings) => postings,
             Err(reject) => return Ok(Err(reject)),
@@ -210,7 +226,7 @@ impl Flow {
         &mut self,
         entry: &Entry,
         stations: &mut impl Stations,
-    ) -> Result<Result<Vec<Posting>, Reject>, Reject> {
+    ) -> Result<Result<Vec<Posting>, Reject>, Stop> {
         match &entry.instruction {
             Instruction::Funding { market, rate, id } => {
                 if let Err(reject) = self.funding.check_new(*market, id) {
@@ -221,7 +237,7 @@ impl Flow {
                 };
                 let scale = self.rules.market(*market)?.asset_scale;
                 let dues = stations.dues(*market, mark).await?;
-                self.funding.pay((*market, scale), id.clone(), *rate, dues).map(Ok)
+                Ok(Ok(self.funding.pay((*market, scale), id.clone(), *rate, dues)?))
             }
             Instruction::FundingCorrection { market, of, rate } => {
                 let parties = match self.funding.parties(*market, of) {
@@ -231,7 +247,7 @@ impl Flow {
                 let scale = self.rules.market(*market)?.asset_scale;
                 let caps = stations.caps(*market, parties).await?;
                 let caps = caps.into_iter().map(|(account, leg, cap)| ((account, leg), cap)).collect();
-                self.funding.correct((*market, scale), of, *rate, &caps).map(Ok)
+                Ok(Ok(self.funding.correct((*market, scale), of, *rate, &caps)?))
             }
             _ => Ok(Ok(Vec::new())),
         }
@@ -241,7 +257,7 @@ impl Flow {
         &mut self,
         entry: &Entry,
         stations: &mut impl Stations,
-    ) -> Result<Result<Vec<Fact>, Reject>, Reject> {
+    ) -> Result<Result<Vec<Fact>, Reject>, Stop> {
         let decided = match stations.external(entry).await? {
             Ok(decided) => decided,
             Err(reject) => return Ok(Err(reject)),
@@ -274,17 +290,17 @@ fn sorted_facts(replies: Vec<ShardReply>) -> (Vec<Report>, Vec<Fact>) {
 /// The queue answers what concerns it of a barrier command. Shared by all stations.
 ///
 /// # Errors
-/// The outer: overflow. The inner: the refusal.
+/// The outer: the flow cannot go on. The inner: the refusal.
 pub async fn external(
     queue: &mut Queue,
     entry: &Entry,
     desk: &mut impl crate::liquidation::FundDesk,
-) -> Result<QueueOutcome, Reject> {
+) -> Result<Result<QueueOutcome, Reject>, Stop> {
     match &entry.instruction {
         Instruction::LiquidationFill { order, trade, price, quantity } => {
             queue.fill(*order, trade, *price, *quantity, desk).await
         }
         Instruction::LiquidationDone { order, .. } => queue.done(*order, desk).await,
-        _ => Ok(QueueOutcome::default()),
+        _ => Ok(Ok(QueueOutcome::default())),
     }
 }

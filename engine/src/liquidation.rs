@@ -25,11 +25,11 @@ pub use queue::{Outcome, Queue};
 pub use venue::{Quote, VenueState, quote};
 
 use crate::event::Fact;
+use crate::flow::Stop;
 use crate::fund::{FundReply, FundRequest};
 use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Millis, OrderId, Side};
 use crate::margin::Scope;
 use crate::money::{Money, Price, Quantity};
-use crate::reject::Reject;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[allow(async_fn_in_trait, reason = "both implementations stay on their own thread")]
 pub trait FundDesk {
     /// Asks, and waits for the answer and the facts that came with it.
-    async fn ask(&mut self, request: FundRequest) -> Result<(FundReply, Vec<Fact>), Reject>;
+    async fn ask(&mut self, request: FundRequest) -> Result<(FundReply, Vec<Fact>), Stop>;
 }
 
 /// A liquidation under way.

@@ -6,7 +6,7 @@ use crate::admission::Admission;
 use crate::command::Command;
 use crate::conservation::conservation;
 use crate::event::Fact;
-use crate::flow::{BatchOutcome, Cap, EntryOutcome, Flow, ShardReply, Stations, external};
+use crate::flow::{BatchOutcome, Cap, EntryOutcome, Flow, ShardReply, Stations, Stop, external};
 use crate::fund::{Fund, FundReply, FundRequest, FundStop};
 use crate::hash::StateHash;
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Millis, Seq, Side};
@@ -85,7 +85,7 @@ impl Reference {
     ///
     /// # Errors
     /// Overflow where the limits of input exclude it: a bug.
-    pub fn apply(&mut self, entries: Vec<Entry>) -> Result<BatchOutcome, Reject> {
+    pub fn apply(&mut self, entries: Vec<Entry>) -> Result<BatchOutcome, Stop> {
         ready(self.flow.batch(entries, &mut self.parts))
     }
 
@@ -95,7 +95,10 @@ impl Reference {
     /// The refusal: of admission, or of the state machines (the command has taken a place in the order then).
     pub fn submit(&mut self, command: &Command, time: Millis) -> Result<EntryOutcome, Reject> {
         let entry = self.admit(command, time)?;
-        let outcome = self.apply(vec![entry])?;
+        let outcome = self.apply(vec![entry]).map_err(|stop| match stop {
+            Stop::Figure(reject) => reject,
+            Stop::Gone(_) => Reject::new(Code::Malformed, ""),
+        })?;
         let done = outcome.entries.into_iter().next();
         done.ok_or(Reject::new(Code::Malformed, ""))
     }
@@ -226,11 +229,11 @@ struct Desk<'p> {
 }
 
 impl FundDesk for Desk<'_> {
-    async fn ask(&mut self, request: FundRequest) -> Result<(FundReply, Vec<Fact>), Reject> {
+    async fn ask(&mut self, request: FundRequest) -> Result<(FundReply, Vec<Fact>), Stop> {
         loop {
             match self.fund.ask(&request) {
                 Ok(answer) => return Ok(answer),
-                Err(FundStop::Reject(reject)) => return Err(reject),
+                Err(FundStop::Reject(reject)) => return Err(reject.into()),
                 Err(FundStop::Ranking(need)) => {
                     let ranking = rank(self.shards, need.market, need.side)?;
                     self.fund.supply(ranking.ok_or(Reject::new(Code::NoMark, "market"))?);
@@ -246,16 +249,16 @@ impl Stations for Parts {
         entries: &Arc<[Entry]>,
         from: usize,
         decided: &Arc<BTreeMap<usize, Reject>>,
-    ) -> Result<Vec<RunReply>, Reject> {
+    ) -> Result<Vec<RunReply>, Stop> {
         Ok(self.shards.iter_mut().map(|shard| shard.run(entries, from, decided)).collect())
     }
 
-    async fn observe(&mut self, entries: &Arc<[Entry]>) -> Result<(), Reject> {
+    async fn observe(&mut self, entries: &Arc<[Entry]>) -> Result<(), Stop> {
         entries.iter().for_each(|entry| self.oracle.observe(entry.time, &entry.instruction));
         Ok(())
     }
 
-    async fn list(&mut self, entries: &Arc<[Entry]>) -> Result<(), Reject> {
+    async fn list(&mut self, entries: &Arc<[Entry]>) -> Result<(), Stop> {
         entries.iter().for_each(|entry| self.queue.apply(&entry.instruction));
         Ok(())
     }
@@ -264,59 +267,59 @@ impl Stations for Parts {
         &mut self,
         entries: &Arc<[Entry]>,
         haircuts: Vec<(usize, Haircut)>,
-    ) -> Result<Vec<(usize, Fact)>, Reject> {
-        self.fund.run(entries, haircuts)
+    ) -> Result<Vec<(usize, Fact)>, Stop> {
+        Ok(self.fund.run(entries, haircuts)?)
     }
 
-    async fn marks(&mut self, time: Millis) -> Result<(Marks, Vec<Fact>), Reject> {
-        self.oracle.tick(time)
+    async fn marks(&mut self, time: Millis) -> Result<(Marks, Vec<Fact>), Stop> {
+        Ok(self.oracle.tick(time)?)
     }
 
-    async fn open_fund(&mut self, seq: Seq, time: Millis) -> Result<(Vec<Fact>, BTreeMap<AssetIx, Money>), Reject> {
+    async fn open_fund(&mut self, seq: Seq, time: Millis) -> Result<(Vec<Fact>, BTreeMap<AssetIx, Money>), Stop> {
         self.fund.at(seq, time);
         let facts = self.fund.begin_tick()?;
         Ok((facts, self.fund.liabilities()))
     }
 
-    async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Reject> {
-        self.queue.begin_tick(time, marks.clone())
+    async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Stop> {
+        Ok(self.queue.begin_tick(time, marks.clone())?)
     }
 
     async fn evaluate(
         &mut self,
         marks: &Arc<Marks>,
         notices: &Arc<BTreeMap<AssetIx, FundNotice>>,
-    ) -> Result<Vec<ShardReply>, Reject> {
-        self.shards.iter_mut().map(|shard| shard.tick(marks, notices)).collect()
+    ) -> Result<Vec<ShardReply>, Stop> {
+        Ok(self.shards.iter_mut().map(|shard| shard.tick(marks, notices)).collect::<Result<_, _>>()?)
     }
 
-    async fn round(&mut self, inventory: Option<Vec<Inventory>>, reports: Vec<Report>) -> Result<QueueOutcome, Reject> {
+    async fn round(&mut self, inventory: Option<Vec<Inventory>>, reports: Vec<Report>) -> Result<QueueOutcome, Stop> {
         let mut desk = Desk { fund: &mut self.fund, shards: &self.shards };
         self.queue.round(inventory.as_deref(), reports, &mut desk).await
     }
 
-    async fn look(&mut self, reports: Vec<Report>) -> Result<QueueOutcome, Reject> {
-        self.queue.look(reports)
+    async fn look(&mut self, reports: Vec<Report>) -> Result<QueueOutcome, Stop> {
+        Ok(self.queue.look(reports)?)
     }
 
-    async fn external(&mut self, entry: &Entry) -> Result<Result<QueueOutcome, Reject>, Reject> {
+    async fn external(&mut self, entry: &Entry) -> Result<Result<QueueOutcome, Reject>, Stop> {
         self.fund.at(entry.seq, entry.time);
         let mut desk = Desk { fund: &mut self.fund, shards: &self.shards };
-        Ok(external(&mut self.queue, entry, &mut desk).await)
+        external(&mut self.queue, entry, &mut desk).await
     }
 
-    async fn post(&mut self, postings: &Arc<Vec<Posting>>) -> Result<Vec<ShardReply>, Reject> {
-        self.shards.iter_mut().map(|shard| shard.carry(postings)).collect()
+    async fn post(&mut self, postings: &Arc<Vec<Posting>>) -> Result<Vec<ShardReply>, Stop> {
+        Ok(self.shards.iter_mut().map(|shard| shard.carry(postings)).collect::<Result<_, _>>()?)
     }
 
-    async fn trades(&mut self, trades: Vec<(MarketIx, Observation)>) -> Result<(), Reject> {
+    async fn trades(&mut self, trades: Vec<(MarketIx, Observation)>) -> Result<(), Stop> {
         for (market, seen) in trades {
             self.oracle.record(market, crate::oracle::LAST.into(), seen);
         }
         Ok(())
     }
 
-    async fn dues(&mut self, market: MarketIx, mark: Price) -> Result<Vec<Due>, Reject> {
+    async fn dues(&mut self, market: MarketIx, mark: Price) -> Result<Vec<Due>, Stop> {
         let mut dues = Vec::new();
         for shard in &self.shards {
             dues.extend(shard.dues(market, mark)?);
@@ -324,7 +327,7 @@ impl Stations for Parts {
         Ok(dues)
     }
 
-    async fn caps(&mut self, market: MarketIx, who: Vec<(AccountId, Leg)>) -> Result<Vec<Cap>, Reject> {
+    async fn caps(&mut self, market: MarketIx, who: Vec<(AccountId, Leg)>) -> Result<Vec<Cap>, Stop> {
         let mut caps = Vec::new();
         for shard in &self.shards {
             caps.extend(shard.caps(market, &who)?);
@@ -332,7 +335,7 @@ impl Stations for Parts {
         Ok(caps)
     }
 
-    async fn totals(&mut self) -> Result<Totals, Reject> {
+    async fn totals(&mut self) -> Result<Totals, Stop> {
         let mut totals = Totals::default();
         for shard in &self.shards {
             totals.merge(shard.totals())?;

@@ -1,6 +1,6 @@
 //! A run: entries between two barriers. Oracle, shards and fund take it side by side.
 
-use super::{BatchOutcome, Flow, Stations};
+use super::{BatchOutcome, Flow, Stations, Stop};
 use crate::event::Fact;
 use crate::instruction::{Entry, Instruction};
 use crate::margin::{Haircut, Objection, RunReply};
@@ -43,7 +43,7 @@ impl Flow {
         entries: Vec<Entry>,
         stations: &mut impl Stations,
         outcome: &mut BatchOutcome,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Stop> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl Flow {
     }
 
     /// Lets the shards agree on every trade between them.
-    async fn agree(&mut self, entries: &Arc<[Entry]>, stations: &mut impl Stations) -> Result<Agreed, Reject> {
+    async fn agree(&mut self, entries: &Arc<[Entry]>, stations: &mut impl Stations) -> Result<Agreed, Stop> {
         let mut agreed = Agreed::default();
         let mut decided: BTreeMap<usize, Reject> = BTreeMap::new();
         let mut from = 0;

@@ -1,6 +1,6 @@
 //! A tick: marks, evaluation, then rounds of liquidation until nothing is left to do.
 
-use super::{BatchOutcome, Flow, ShardReply, Stations, sorted_facts};
+use super::{BatchOutcome, Flow, ShardReply, Stations, Stop, sorted_facts};
 use crate::event::Fact;
 use crate::id::AssetIx;
 use crate::instruction::Entry;
@@ -19,7 +19,7 @@ impl Flow {
         entry: &Entry,
         stations: &mut impl Stations,
         outcome: &mut BatchOutcome,
-    ) -> Result<Vec<Fact>, Reject> {
+    ) -> Result<Vec<Fact>, Stop> {
         for market in std::mem::take(&mut self.staged) {
             self.rules.put_market(market);
         }
@@ -59,7 +59,7 @@ impl Flow {
         &self,
         liabilities: &BTreeMap<AssetIx, Money>,
         stations: &mut impl Stations,
-    ) -> Result<BTreeMap<AssetIx, FundNotice>, Reject> {
+    ) -> Result<BTreeMap<AssetIx, FundNotice>, Stop> {
         let mut notices = BTreeMap::new();
         for (asset, liability) in liabilities.iter().filter(|(_, liability)| liability.is_positive()) {
             let notice = match self.rules.asset(*asset)?.when_unbacked {

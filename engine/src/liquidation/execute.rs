@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use super::{FundDesk, Order, Queue, VenueState, quote};
 use crate::event::{AdlReason, Fact};
+use crate::flow::Stop;
 use crate::fund::{FundReply, FundRequest};
 use crate::id::{AccountId, Leg, LiquidationId, OrderId, Side};
 use crate::margin::{Posting, Report};
@@ -42,7 +43,7 @@ impl Queue {
         plan: &Plan,
         unfilled: bool,
         desk: &mut impl FundDesk,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Stop> {
         let long = plan.position.quantity.is_positive();
         let side = if long { Side::Sell } else { Side::Buy };
         if unfilled {
@@ -95,7 +96,7 @@ impl Queue {
         market: &Market,
         asked: Money,
         desk: &mut impl FundDesk,
-    ) -> Result<(Money, AdlReason), Reject> {
+    ) -> Result<(Money, AdlReason), Stop> {
         let request = FundRequest::Reserve {
             order,
             liquidation,
@@ -112,7 +113,7 @@ impl Queue {
         }
     }
 
-    pub(super) async fn release(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<(), Reject> {
+    pub(super) async fn release(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let (_, facts) = desk.ask(FundRequest::Release { order }).await?;
         self.out.facts.extend(facts);
         Ok(())
@@ -256,7 +257,7 @@ impl Queue {
     }
 
     /// Settles a trade against an order's coverage, and posts both sides of it. The other side is the venue's.
-    pub(super) async fn settle(&mut self, market: &Market, deal: Deal, desk: &mut impl FundDesk) -> Result<(), Reject> {
+    pub(super) async fn settle(&mut self, market: &Market, deal: Deal, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let credit = self.settle_money(market, &deal, desk).await?;
         self.post_trade(market, &deal, credit);
         self.out.postings.push(Posting::Trade {
@@ -272,7 +273,7 @@ impl Queue {
     }
 
     /// Fee, surplus and shortfall of a trade: what the account is credited (+) or charged (−) by the fund.
-    async fn settle_money(&mut self, market: &Market, deal: &Deal, desk: &mut impl FundDesk) -> Result<Money, Reject> {
+    async fn settle_money(&mut self, market: &Market, deal: &Deal, desk: &mut impl FundDesk) -> Result<Money, Stop> {
         let gain = deal.par.minus(deal.value)?;
         let (fee, surplus, kept_by_fund) = if deal.charges && gain.is_positive() {
             charges(market, deal, gain)?
@@ -326,7 +327,7 @@ impl Queue {
         quantity: Quantity,
         reason: AdlReason,
         desk: &mut impl FundDesk,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Stop> {
         if market.liquidation.residual == Residual::Takeover
             && self.take_over(id, report, market, plan, quantity, desk).await?
         {
@@ -361,7 +362,7 @@ impl Queue {
         plan: &Plan,
         quantity: Quantity,
         desk: &mut impl FundDesk,
-    ) -> Result<bool, Reject> {
+    ) -> Result<bool, Stop> {
         let side = if plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy };
         let signed = signed(side, quantity);
         let par = market.trade_value(signed, plan.bankruptcy)?;
@@ -414,7 +415,7 @@ impl Queue {
         quantity: Quantity,
         reason: AdlReason,
         desk: &mut impl FundDesk,
-    ) -> Result<Quantity, Reject> {
+    ) -> Result<Quantity, Stop> {
         let long = plan.position.quantity.is_positive();
         let (side, order_side) = if long { (Side::Sell, Side::Sell) } else { (Side::Buy, Side::Buy) };
         let price = match market.adl.price {

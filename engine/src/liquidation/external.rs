@@ -2,6 +2,7 @@
 
 use super::execute::Deal;
 use super::{FundDesk, Queue, queue::Outcome};
+use crate::flow::Stop;
 use crate::id::{OrderId, Side};
 use crate::margin::Posting;
 use crate::money::{Price, Quantity};
@@ -9,11 +10,12 @@ use crate::reject::{Code, Reject};
 use smol_str::SmolStr;
 
 impl Queue {
-    /// Books a fill of an external order.
+    /// Books a fill of an external order, or refuses it: [`Code::UnknownOrder`]; [`Code::OrderClosed`] for a late fill,
+    /// whose contracts stay with the venue's account; [`Code::DuplicateTrade`]; [`Code::OffTick`], [`Code::OffLot`];
+    /// [`Code::ExceedsOrder`]; [`Code::LimitViolated`].
     ///
     /// # Errors
-    /// [`Code::UnknownOrder`]; [`Code::OrderClosed`] for a late fill, whose contracts stay with the venue's account;
-    /// [`Code::DuplicateTrade`]; [`Code::OffTick`], [`Code::OffLot`]; [`Code::ExceedsOrder`]; [`Code::LimitViolated`].
+    /// [`Stop`].
     pub async fn fill(
         &mut self,
         order: OrderId,
@@ -21,15 +23,33 @@ impl Queue {
         price: Price,
         quantity: Quantity,
         desk: &mut impl FundDesk,
-    ) -> Result<Outcome, Reject> {
-        let Some(open) = self.orders.get(&order) else {
-            let code = if self.is_past(order) { Code::OrderClosed } else { Code::UnknownOrder };
-            return Err(Reject::new(code, "order"));
+    ) -> Result<Result<Outcome, Reject>, Stop> {
+        let deal = match self.deal(order, trade, price, quantity) {
+            Ok(deal) => deal,
+            Err(reject) => return Ok(Err(reject)),
         };
+        let Some(open) = self.orders.get_mut(&order) else { return Ok(Ok(Outcome::default())) };
+        open.left = open.left.minus(quantity)?;
+        open.step = deal.step;
+        open.trades.insert(trade.clone());
+        let filled = open.left.is_zero();
+        let (account, leg, market) = (open.account.clone(), open.leg, open.market);
+        let market = self.rules.market(market)?.clone();
+        self.out.postings.push(Posting::Lock { account, market: market.index, leg, quantity: -quantity });
+        self.settle(&market, deal, desk).await?;
+        if filled {
+            self.close_order(order, desk).await?;
+        }
+        Ok(Ok(std::mem::take(&mut self.out)))
+    }
+
+    /// Checks a fill.
+    fn deal(&self, order: OrderId, trade: &SmolStr, price: Price, quantity: Quantity) -> Result<Deal, Reject> {
+        let open = self.orders.get(&order).ok_or_else(|| self.no_order(order))?;
         if open.trades.contains(trade) {
             return Err(Reject::new(Code::DuplicateTrade, "trade"));
         }
-        let market = self.rules.market(open.market)?.clone();
+        let market = self.rules.market(open.market)?;
         market.check_tick(price)?;
         market.check_lot(quantity)?;
         if quantity > open.left {
@@ -43,7 +63,7 @@ impl Queue {
             return Err(Reject::limit(Code::LimitViolated, "price", price.get(), open.limit.get()));
         }
         let signed = open.signed(quantity);
-        let deal = Deal {
+        Ok(Deal {
             liquidation: open.liquidation,
             order,
             step: open.step.saturating_add(1),
@@ -55,36 +75,28 @@ impl Queue {
             price,
             bankruptcy: open.bankruptcy,
             charges: true,
-        };
-        let (account, leg, left) = (open.account.clone(), open.leg, open.left.minus(quantity)?);
-        if let Some(open) = self.orders.get_mut(&order) {
-            open.left = left;
-            open.step = deal.step;
-            open.trades.insert(trade.clone());
-        }
-        self.out.postings.push(Posting::Lock { account, market: market.index, leg, quantity: -quantity });
-        self.settle(&market, deal, desk).await?;
-        if left.is_zero() {
-            self.close_order(order, desk).await?;
-        }
-        Ok(std::mem::take(&mut self.out))
+        })
     }
 
-    /// An external order fills no more. What is left of it goes to the residual policy at the next tick.
+    fn no_order(&self, order: OrderId) -> Reject {
+        Reject::new(if self.is_past(order) { Code::OrderClosed } else { Code::UnknownOrder }, "order")
+    }
+
+    /// An external order fills no more: [`Code::UnknownOrder`], [`Code::OrderClosed`]. What is left of it goes to the
+    /// residual policy at the next tick.
     ///
     /// # Errors
-    /// [`Code::UnknownOrder`], [`Code::OrderClosed`].
-    pub async fn done(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<Outcome, Reject> {
+    /// [`Stop`].
+    pub async fn done(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<Result<Outcome, Reject>, Stop> {
         if !self.orders.contains_key(&order) {
-            let code = if self.is_past(order) { Code::OrderClosed } else { Code::UnknownOrder };
-            return Err(Reject::new(code, "order"));
+            return Ok(Err(self.no_order(order)));
         }
         self.close_order(order, desk).await?;
-        Ok(std::mem::take(&mut self.out))
+        Ok(Ok(std::mem::take(&mut self.out)))
     }
 
     /// Closes the orders whose time is over.
-    pub(super) async fn expire_orders(&mut self, desk: &mut impl FundDesk) -> Result<(), Reject> {
+    pub(super) async fn expire_orders(&mut self, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let over: Vec<OrderId> =
             self.orders.iter().filter(|(_, order)| order.deadline <= self.time).map(|(id, _)| *id).collect();
         for order in over {
@@ -93,7 +105,7 @@ impl Queue {
         Ok(())
     }
 
-    async fn close_order(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<(), Reject> {
+    async fn close_order(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let Some(closed) = self.orders.remove(&order) else { return Ok(()) };
         self.release(order, desk).await?;
         if let Some(liquidation) = self.liquidations.get_mut(&closed.liquidation) {

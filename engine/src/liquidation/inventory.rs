@@ -7,6 +7,7 @@ use super::execute::{Deal, signed};
 use super::plan::Plan;
 use super::{FundDesk, Queue};
 use crate::event::Fact;
+use crate::flow::Stop;
 use crate::fund::{FundReply, FundRequest};
 use crate::id::{AccountId, Leg, LiquidationId, MarketIx, Side};
 use crate::margin::{Inventory, PositionReport, Posting, Scope};
@@ -16,7 +17,7 @@ use crate::reject::Reject;
 use crate::rules::{Market, Venue};
 
 impl Queue {
-    pub(super) async fn unwind(&mut self, inventory: &[Inventory], desk: &mut impl FundDesk) -> Result<(), Reject> {
+    pub(super) async fn unwind(&mut self, inventory: &[Inventory], desk: &mut impl FundDesk) -> Result<(), Stop> {
         let held = |market: &MarketIx| inventory.iter().any(|held| held.market == *market);
         let flat: Vec<MarketIx> = self.unwinding.keys().filter(|market| !held(market)).copied().collect();
         for market in flat {
@@ -59,7 +60,7 @@ impl Queue {
         position: &Inventory,
         mark: Price,
         desk: &mut impl FundDesk,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Stop> {
         let market = self.rules.market(position.market)?.clone();
         let side = if position.quantity.is_positive() { Side::Sell } else { Side::Buy };
         let mut quantity = self.within_pace(&market, position.quantity.abs(), mark)?;
@@ -94,7 +95,7 @@ impl Queue {
         let plan = self.unwinding_plan(&market, position, quantity, mark)?;
         self.tell_order(id, order, &market, &plan, side, quantity, (granted, granted))?;
         match &market.venue {
-            Venue::External => self.send_unwinding(id, order, &market, &plan, side, (quantity, granted)),
+            Venue::External => Ok(self.send_unwinding(id, order, &market, &plan, side, (quantity, granted))?),
             Venue::Embedded(model) => {
                 let price = self.execute_embedded(&market, model, side, quantity, mark)?;
                 let change = signed(side, quantity);
@@ -118,7 +119,7 @@ impl Queue {
     }
 
     /// All of the gain is the fund's: there is no account to share it with.
-    async fn settle_unwinding(&mut self, market: &Market, deal: Deal, desk: &mut impl FundDesk) -> Result<(), Reject> {
+    async fn settle_unwinding(&mut self, market: &Market, deal: Deal, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let gain = deal.par.minus(deal.value)?;
         let surplus = gain.or_zero().quantise(market.asset_scale, Rounding::Floor)?;
         let shortfall = (-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?;

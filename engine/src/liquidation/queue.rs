@@ -3,6 +3,7 @@
 use super::plan::restored_at;
 use super::{FundDesk, Liquidation, Order, Pace, VenueState, choose};
 use crate::event::{Fact, Outcome as Ended};
+use crate::flow::Stop;
 use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Millis, OrderId};
 use crate::instruction::Instruction;
 use crate::margin::{Inventory, Marks, Posting, Report, Scope};
@@ -90,7 +91,7 @@ impl Queue {
         first: Option<&[Inventory]>,
         reports: Vec<Report>,
         desk: &mut impl FundDesk,
-    ) -> Result<Outcome, Reject> {
+    ) -> Result<Outcome, Stop> {
         if let Some(inventory) = first {
             self.expire_orders(desk).await?;
             self.unwind(inventory, desk).await?;
@@ -217,7 +218,7 @@ impl Queue {
         order.0 >= 1 && order.0 <= self.next_order
     }
 
-    async fn step(&mut self, id: LiquidationId, report: &Report, desk: &mut impl FundDesk) -> Result<(), Reject> {
+    async fn step(&mut self, id: LiquidationId, report: &Report, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let marks = self.marks.clone();
         let Some(position) = choose(report, &marks) else { return Ok(()) };
         let Some(mark) = marks.price(position.market) else { return Ok(()) };

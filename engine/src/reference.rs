@@ -183,7 +183,6 @@ impl Reference {
         for shard in &self.parts.shards {
             totals.merge(shard.totals())?;
         }
-        hash.part("rules", self.admission.rules());
         hash.part("sums", &totals.flows());
         hash.part("flow", &self.flow);
         hash.part("oracle", &self.parts.oracle);

@@ -1,0 +1,265 @@
+//! The conductor: takes one batch at a time through the stations, tells the publisher, then the gateway. Reads go
+//! through it too, so each sees the state between two batches, at a sequence number it can name.
+
+use crate::floor::Floor;
+use crate::gateway::{BatchApplied, Gateway};
+use crate::halt::{DeathWatch, Halt, HaltSender};
+use crate::publisher::{Publish, Publisher, TickFigures};
+use actix::{Actor, ActorFutureExt, Addr, AtomicResponse, Context, ContextFutureSpawner, Handler, Message, WrapFuture};
+use backstop_engine::flow::{BatchOutcome, Flow, Stop};
+use backstop_engine::id::{AccountId, Millis, Seq};
+use backstop_engine::instruction::{Entry, Instruction};
+use backstop_engine::money::Notional;
+use backstop_engine::rules::{Kind, Rules};
+use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
+use smol_str::SmolStr;
+use std::time::{Duration, Instant};
+
+/// Batches in flight and reads that wait; more reads are turned away.
+const MAILBOX: usize = 256;
+
+/// Drives the flow.
+pub struct Conductor {
+    flow: Option<Flow>,
+    floor: Floor,
+    publisher: Addr<Publisher>,
+    gateway: Option<Addr<Gateway>>,
+    seq: Seq,
+    time: Millis,
+    halt: HaltSender,
+    _watch: DeathWatch,
+}
+
+impl Conductor {
+    /// Over a floor of stations.
+    pub fn new(floor: Floor, publisher: Addr<Publisher>, halt: HaltSender) -> Self {
+        let watch = halt.watch("conductor");
+        Self { flow: Some(Flow::default()), floor, publisher, gateway: None, seq: 0, time: 0, halt, _watch: watch }
+    }
+}
+
+impl Actor for Conductor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+/// The gateway, which is built last.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Meet(pub Addr<Gateway>);
+
+impl Handler<Meet> for Conductor {
+    type Result = ();
+
+    fn handle(&mut self, meet: Meet, _: &mut Self::Context) {
+        self.gateway = Some(meet.0);
+    }
+}
+
+/// Apply a batch that is safe in the journal.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ApplyBatch {
+    /// Its entries.
+    pub entries: Vec<Entry>,
+}
+
+impl Handler<ApplyBatch> for Conductor {
+    type Result = ();
+
+    fn handle(&mut self, batch: ApplyBatch, ctx: &mut Self::Context) {
+        let Some(flow) = self.flow.take() else { unreachable!("one batch at a time") };
+        let work = apply(flow, self.floor.clone(), self.publisher.clone(), batch.entries);
+        work.into_actor(self)
+            .map(|done, conductor, ctx| match done {
+                Ok((flow, applied)) => {
+                    conductor.flow = Some(flow);
+                    conductor.seq = applied.last_seq;
+                    conductor.time = applied.last_time;
+                    conductor.answer(applied, ctx);
+                }
+                Err(stop) => conductor.halt.halt(stop.into()),
+            })
+            // Nothing else is handled until the batch is done.
+            .wait(ctx);
+    }
+}
+
+impl Conductor {
+    fn answer(&self, applied: BatchApplied, _: &mut Context<Self>) {
+        let sent = self.gateway.as_ref().map(|gateway| gateway.try_send(applied));
+        if matches!(sent, Some(Err(_))) {
+            self.halt.halt(Halt::MailboxFull("gateway"));
+        }
+    }
+}
+
+/// Applies a batch, tick by tick so that each tick's time is its own.
+async fn apply(
+    mut flow: Flow,
+    mut floor: Floor,
+    publisher: Addr<Publisher>,
+    entries: Vec<Entry>,
+) -> Result<(Flow, BatchApplied), Stop> {
+    let mut applied = BatchApplied::default();
+    let mut rest = entries.into_iter().peekable();
+    while rest.peek().is_some() {
+        // A piece ends with a tick. Batches have no meaning of their own, so neither have pieces.
+        let mut piece = Vec::new();
+        let mut ticks = false;
+        for entry in rest.by_ref() {
+            ticks = entry.instruction == Instruction::Tick;
+            piece.push(entry);
+            if ticks {
+                break;
+            }
+        }
+        let kinds = piece.iter().map(|entry| kind(&entry.instruction)).collect();
+        let inverse = piece.iter().filter_map(inverse).collect();
+        let started = Instant::now();
+        let outcome = flow.batch(piece, &mut floor).await?;
+        let took = started.elapsed();
+        applied.add(&outcome);
+        let tick = if ticks { Some(figures(&mut floor, &outcome, took).await?) } else { None };
+        let publish = Publish { outcome, kinds, inverse, tick };
+        publisher.send(publish).await.map_err(|_| Stop::Gone("publisher"))?;
+    }
+    Ok((flow, applied))
+}
+
+/// A market whose contracts are worth `size ÷ price`.
+fn inverse(entry: &Entry) -> Option<(SmolStr, Notional)> {
+    match &entry.instruction {
+        Instruction::ListMarket(market) if market.kind == Kind::Inverse => {
+            Some((market.name.clone(), Notional::new(market.contract_size.get())))
+        }
+        _ => None,
+    }
+}
+
+fn kind(instruction: &Instruction) -> &'static str {
+    match instruction {
+        Instruction::ListAsset(_) => "list_asset",
+        Instruction::ListMarket(_) => "list_market",
+        Instruction::Deposit { .. } => "deposit",
+        Instruction::Withdraw { .. } => "withdraw",
+        Instruction::SetMarginMode { .. } => "set_margin_mode",
+        Instruction::SetPositionMode { .. } => "set_position_mode",
+        Instruction::SetLeverage { .. } => "set_leverage",
+        Instruction::MoveMargin { .. } => "move_margin",
+        Instruction::ReserveMargin { .. } => "reserve_margin",
+        Instruction::ReleaseMargin { .. } => "release_margin",
+        Instruction::Fill(_) => "fill",
+        Instruction::Observe { .. } => "price",
+        Instruction::Tick => "tick",
+        Instruction::FundingRate { .. } => "funding_rate",
+        Instruction::Funding { .. } => "funding",
+        Instruction::FundingCorrection { .. } => "funding_correction",
+        Instruction::FundCredit { .. } => "fund_credit",
+        Instruction::SetInjectionLine { .. } => "set_injection_line",
+        Instruction::LiquidationFill { .. } => "liquidation_fill",
+        Instruction::LiquidationDone { .. } => "liquidation_done",
+    }
+}
+
+/// What the metrics show after each tick.
+async fn figures(floor: &mut Floor, outcome: &BatchOutcome, took: Duration) -> Result<TickFigures, Stop> {
+    let time = outcome.entries.last().map_or(0, |entry| entry.time);
+    let (balance, _) = floor.conservation(false).await?;
+    let rules = floor.rules().await?;
+    let names: Vec<String> = rules.assets().iter().map(|asset| asset.name.to_string()).collect();
+    let funds = floor.fund.call(move |fund| names.iter().filter_map(|name| fund.view(name)).collect()).await?;
+    let ages = floor.oracle.call(move |oracle| oracle.ages(time)).await?;
+    Ok(TickFigures { took, time, balance, funds, ages, open: floor.open().await?, examined: outcome.examined })
+}
+
+/// A question about the state between two batches.
+pub enum Query {
+    /// An account.
+    Account(AccountId),
+    /// All prices.
+    Marks,
+    /// A fund.
+    Fund(String),
+    /// The balance, from the running sums, or computed anew.
+    Conservation {
+        /// Anew?
+        audit: bool,
+    },
+    /// The rules in force.
+    Rules,
+    /// The state hash.
+    Status,
+}
+
+/// What it is.
+pub enum Answer {
+    /// To `Account`.
+    Account(Option<AccountView>),
+    /// To `Marks`.
+    Marks(Vec<MarkView>),
+    /// To `Fund`.
+    Fund(Option<FundView>),
+    /// To `Conservation`: and are the sums and the fund's books sound?
+    Conservation(Conservation, bool),
+    /// To `Rules`.
+    Rules(Rules),
+    /// To `Status`.
+    Status {
+        /// The state hash.
+        state_hash: String,
+        /// How many accounts.
+        accounts: usize,
+        /// How many shards.
+        shards: usize,
+    },
+}
+
+/// An answer, and the place in the order at which it holds.
+pub struct Answered {
+    /// The last command applied.
+    pub seq: Seq,
+    /// Its time.
+    pub time: Millis,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Asks.
+pub struct Ask(pub Query);
+
+impl Message for Ask {
+    type Result = Result<Answered, Stop>;
+}
+
+impl Handler<Ask> for Conductor {
+    type Result = AtomicResponse<Self, Result<Answered, Stop>>;
+
+    fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Self::Result {
+        let (floor, flow) = (self.floor.clone(), self.flow.clone().unwrap_or_default());
+        let (seq, time) = (self.seq, self.time);
+        let work = async move { answer(ask.0, floor, flow).await.map(|answer| Answered { seq, time, answer }) };
+        AtomicResponse::new(Box::pin(work.into_actor(self)))
+    }
+}
+
+async fn answer(query: Query, mut floor: Floor, flow: Flow) -> Result<Answer, Stop> {
+    Ok(match query {
+        Query::Account(id) => Answer::Account(floor.account(id).await?),
+        Query::Marks => Answer::Marks(floor.mark_views().await?),
+        Query::Fund(asset) => Answer::Fund(floor.fund_view(asset).await?),
+        Query::Conservation { audit } => {
+            let (balance, sound) = floor.conservation(audit).await?;
+            Answer::Conservation(balance, sound)
+        }
+        Query::Rules => Answer::Rules(floor.rules().await?),
+        Query::Status => {
+            let mut hash = floor.state_hash().await?;
+            hash.part("flow", &flow);
+            Answer::Status { state_hash: hash.text(), accounts: floor.accounts().await?, shards: floor.shards.len() }
+        }
+    })
+}

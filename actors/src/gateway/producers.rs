@@ -1,0 +1,104 @@
+//! Numbers of producers: the next is taken, one that was taken is answered as the first time, a gap is refused.
+
+use super::Answer;
+use backstop_engine::reject::{Code, Reject};
+use smol_str::SmolStr;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Answers remembered per producer: more than any producer has on its way at once.
+const REMEMBERED: usize = 65_536;
+
+/// What a number is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// The next.
+    Next,
+    /// Taken before.
+    Before,
+    /// Not the next; this is.
+    Gap(u64),
+}
+
+#[derive(Default)]
+struct Producer {
+    last: u64,
+    /// Answers to the latest numbers, the last at the end; none while its batch is on its way.
+    answers: VecDeque<Option<Answer>>,
+}
+
+/// All producers.
+#[derive(Default)]
+pub(super) struct Producers(BTreeMap<SmolStr, Producer>);
+
+impl Producers {
+    pub(super) fn look_up(&self, producer: &str, number: u64) -> Known {
+        let last = self.0.get(producer).map_or(0, |known| known.last);
+        let next = last.saturating_add(1);
+        match number.cmp(&next) {
+            std::cmp::Ordering::Less => Known::Before,
+            std::cmp::Ordering::Equal => Known::Next,
+            std::cmp::Ordering::Greater => Known::Gap(next),
+        }
+    }
+
+    /// Takes the next number; its answer, if there is one already.
+    pub(super) fn take(&mut self, producer: &SmolStr, number: u64, answer: Option<Answer>) {
+        let known = self.0.entry(producer.clone()).or_default();
+        known.last = number;
+        known.answers.push_back(answer);
+        if known.answers.len() > REMEMBERED {
+            known.answers.pop_front();
+        }
+    }
+
+    fn place(known: &Producer, number: u64) -> Option<usize> {
+        let back = usize::try_from(known.last.checked_sub(number)?).ok()?;
+        known.answers.len().checked_sub(back.checked_add(1)?)
+    }
+
+    /// The answer to a number that was taken.
+    pub(super) fn answer(&mut self, producer: &str, number: u64, answer: Answer) {
+        if let Some(known) = self.0.get_mut(producer)
+            && let Some(place) = Self::place(known, number)
+            && let Some(slot) = known.answers.get_mut(place)
+        {
+            *slot = Some(answer);
+        }
+    }
+
+    /// The first answer to a number; a refusal when it is too long ago to be remembered.
+    pub(super) fn first_answer(&self, producer: &str, number: u64) -> Answer {
+        let known = self.0.get(producer);
+        let found = known.and_then(|known| Self::place(known, number).and_then(|place| known.answers.get(place)));
+        found.cloned().flatten().unwrap_or_else(|| {
+            let last = known.map_or(0, |known| known.last);
+            Answer::rejected(&Reject::limit(Code::OutOfOrder, "number", number.into(), last.into()), None)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn accepted(seq: u64) -> Answer {
+        Answer::Accepted { seq, time: 0, events: Vec::new() }
+    }
+
+    #[test]
+    fn a_number_is_taken_once_and_answered_alike_for_ever() {
+        let (mut producers, name) = (Producers::default(), SmolStr::new("feed"));
+        assert_eq!(producers.look_up("feed", 1), Known::Next);
+        assert_eq!(producers.look_up("feed", 2), Known::Gap(1));
+        producers.take(&name, 1, None);
+        producers.take(&name, 2, None);
+        producers.answer("feed", 1, accepted(10));
+        producers.answer("feed", 2, accepted(11));
+        assert_eq!(producers.look_up("feed", 1), Known::Before);
+        assert_eq!(producers.first_answer("feed", 1), accepted(10));
+        assert_eq!(producers.first_answer("feed", 2), accepted(11));
+        assert_eq!(producers.look_up("feed", 4), Known::Gap(3));
+        assert!(matches!(producers.first_answer("other", 1), Answer::Refused { code: "out_of_order", .. }));
+    }
+}

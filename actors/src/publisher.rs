@@ -1,0 +1,251 @@
+//! The publisher: turns events into history and metrics. It decides nothing, and the engine never waits for a reader.
+
+use crate::halt::{DeathWatch, HaltSender};
+use crate::history::{History, LiquidationRecord};
+use crate::station::Depth;
+use crate::telemetry::Telemetry;
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+use backstop_engine::event::Event;
+use backstop_engine::flow::BatchOutcome;
+use backstop_engine::id::{Millis, Seq};
+use backstop_engine::money::Notional;
+use backstop_engine::view::{Conservation, FundView};
+use smol_str::SmolStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Batches and reads that wait: the conductor waits for each of its own.
+const MAILBOX: usize = 512;
+
+/// What a tick's figures are.
+#[derive(Debug, Clone)]
+pub struct TickFigures {
+    /// How long the batch took in the engine.
+    pub took: Duration,
+    /// Its time.
+    pub time: Millis,
+    /// The balance after it.
+    pub balance: Conservation,
+    /// The funds after it.
+    pub funds: Vec<FundView>,
+    /// Markets: age of the freshest observation, degraded?
+    pub ages: Vec<(SmolStr, Option<Millis>, bool)>,
+    /// Liquidations under way, and when the oldest began.
+    pub open: (usize, Option<Millis>),
+    /// Accounts looked at.
+    pub examined: u64,
+}
+
+/// What happened.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Publish {
+    /// The batch.
+    pub outcome: BatchOutcome,
+    /// The types of its commands.
+    pub kinds: Vec<&'static str>,
+    /// Inverse markets listed in it, with the size of a contract.
+    pub inverse: Vec<(SmolStr, Notional)>,
+    /// After a tick.
+    pub tick: Option<TickFigures>,
+}
+
+/// The actor that owns the history.
+pub struct Publisher {
+    history: History,
+    telemetry: Telemetry,
+    tick_times: hist::Times,
+    seq: Seq,
+    readers: Vec<tokio::sync::mpsc::Sender<Event>>,
+    depths: Vec<(&'static str, Depth)>,
+    _watch: DeathWatch,
+}
+
+/// How long ticks took, exactly: every one is kept, four bytes each.
+mod hist {
+    /// Microseconds of every tick.
+    #[derive(Default)]
+    pub(super) struct Times(Vec<u32>);
+
+    impl Times {
+        pub(super) fn push(&mut self, took: std::time::Duration) {
+            // A week of ticks a second; then it starts over.
+            if self.0.len() >= 604_800 {
+                self.0.clear();
+            }
+            self.0.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        }
+
+        /// Count, median, 99th percentile and maximum, in microseconds.
+        pub(super) fn summary(&self) -> (usize, u32, u32, u32) {
+            let mut sorted = self.0.clone();
+            sorted.sort_unstable();
+            let at = |percent: usize| {
+                let place = sorted.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
+                sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
+            };
+            (sorted.len(), at(50), at(99), at(100))
+        }
+    }
+}
+
+impl Publisher {
+    /// With mailboxes to watch.
+    pub fn new(depths: Vec<(&'static str, Depth)>, halt: &HaltSender) -> Self {
+        Self {
+            history: History::default(),
+            telemetry: Telemetry::default(),
+            tick_times: hist::Times::default(),
+            seq: 0,
+            readers: Vec::new(),
+            depths,
+            _watch: halt.watch("publisher"),
+        }
+    }
+}
+
+/// How often mailbox depths are sampled.
+const SAMPLE: Duration = Duration::from_millis(500);
+
+impl Actor for Publisher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(SAMPLE, |publisher, _| publisher.telemetry.depths(&publisher.depths));
+    }
+}
+
+impl Handler<Publish> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
+        for (market, size) in publish.inverse {
+            self.history.know_inverse(market, size);
+        }
+        self.telemetry.batch(&publish.kinds);
+        for entry in &publish.outcome.entries {
+            self.seq = entry.seq;
+            for event in &entry.events {
+                self.history.take(event);
+                self.telemetry.event(event, self.history.notional(&event.fact));
+            }
+        }
+        self.readers.retain(|reader| {
+            publish
+                .outcome
+                .entries
+                .iter()
+                .all(|entry| entry.events.iter().all(|event| reader.try_send(event.clone()).is_ok()))
+        });
+        if let Some(tick) = &publish.tick {
+            self.tick_times.push(tick.took);
+            self.telemetry.tick(tick, self.seq);
+        }
+    }
+}
+
+/// Every event from now on. A reader whose channel is full, or gone, is dropped: the engine never waits for one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub tokio::sync::mpsc::Sender<Event>);
+
+impl Handler<Subscribe> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, reader: Subscribe, _: &mut Self::Context) {
+        self.readers.push(reader.0);
+    }
+}
+
+/// A page of a list.
+pub enum Look {
+    /// The ledger of an asset.
+    Ledger(String),
+    /// Liquidations, of one market or account where given.
+    Liquidations {
+        /// Settled in this market.
+        market: Option<String>,
+        /// Of this account.
+        account: Option<String>,
+    },
+    /// The ADL tape.
+    Adl {
+        /// In this market.
+        market: Option<String>,
+        /// Of this account.
+        account: Option<String>,
+    },
+    /// How long ticks take.
+    Ticks,
+}
+
+/// Items of a page.
+pub enum Page {
+    /// Events, and whether there are more.
+    Events(Vec<Arc<Event>>, bool),
+    /// Liquidations, and whether there are more.
+    Liquidations(Vec<LiquidationRecord>, bool),
+    /// Count, median, 99th percentile and maximum in microseconds.
+    Ticks(usize, u32, u32, u32),
+}
+
+/// Asks for a page.
+pub struct Read {
+    /// Of what.
+    pub look: Look,
+    /// Items after this number.
+    pub after: u64,
+    /// How many.
+    pub limit: usize,
+}
+
+impl Message for Read {
+    type Result = (Seq, Page);
+}
+
+impl Handler<Read> for Publisher {
+    type Result = MessageResult<Read>;
+
+    fn handle(&mut self, read: Read, _: &mut Self::Context) -> Self::Result {
+        let Read { look, after, limit } = read;
+        let page = match look {
+            Look::Ledger(asset) => {
+                let (items, more) = self.history.ledger(&asset, after, limit);
+                Page::Events(items, more)
+            }
+            Look::Adl { market, account } => {
+                let (items, more) = self.history.adl(after, limit, |event| concerns(event, &market, &account));
+                Page::Events(items, more)
+            }
+            Look::Liquidations { market, account } => {
+                let (items, more) = self.history.liquidations(after, limit, |record| {
+                    let in_market = |name: &String| {
+                        record.market.as_ref().is_some_and(|known| known == name)
+                            || record.settlements.iter().any(|event| concerns(event, &Some(name.clone()), &None))
+                    };
+                    account.as_ref().is_none_or(|name| record.account.0 == *name)
+                        && market.as_ref().is_none_or(in_market)
+                });
+                Page::Liquidations(items, more)
+            }
+            Look::Ticks => {
+                let (count, median, high, max) = self.tick_times.summary();
+                Page::Ticks(count, median, high, max)
+            }
+        };
+        MessageResult((self.seq, page))
+    }
+}
+
+fn concerns(event: &Event, market: &Option<String>, account: &Option<String>) -> bool {
+    use backstop_engine::event::Fact;
+    let (in_market, of_account) = match &event.fact {
+        Fact::AdlTriggered { market, .. } => (Some(market), None),
+        Fact::Deleveraged(cut) => (Some(&cut.market), Some(&cut.account)),
+        Fact::LiquidationSettled { market, account, .. } => (Some(market), Some(account)),
+        _ => (None, None),
+    };
+    market.as_ref().is_none_or(|name| in_market.is_some_and(|known| known == name))
+        && account.as_ref().is_none_or(|name| of_account.is_some_and(|known| known.0 == *name))
+}

@@ -1,0 +1,156 @@
+//! Every scenario file on the real actor graph, with 1, 2 and 7 shards: the same events and the same state hash as the
+//! engine alone, byte for byte.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use actix::System;
+use backstop_actors::conductor::{Answer, Ask, Query};
+use backstop_actors::gateway::{self, GatewayConfig, Submit};
+use backstop_actors::halt::HaltSender;
+use backstop_actors::journal::MemoryJournal;
+use backstop_actors::publisher::Subscribe;
+use backstop_actors::topology::{self, Placement, Plan, Topology};
+use backstop_engine::command::Envelope;
+use backstop_engine::event::{Event, Fact};
+use backstop_engine::id::Millis;
+use backstop_engine::reference::{Options, Reference};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/scenarios");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "ndjson"));
+    files.sort();
+    files
+}
+
+/// The commands of a file that can be read, each with its time.
+fn commands(path: &Path) -> Vec<Envelope> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut time: Millis = 0;
+    let mut found = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("{\"type\"") || line.starts_with("{\"time\"")) {
+        let Ok(mut envelope) = Envelope::read(line) else { continue };
+        let at = envelope.time.unwrap_or(time);
+        envelope.time = Some(at);
+        time = time.max(at);
+        found.push(envelope);
+    }
+    found
+}
+
+/// Tape and hash of the engine alone.
+fn alone(commands: &[Envelope]) -> (Vec<String>, String) {
+    let mut engine = Reference::new(Options::default());
+    let mut tape = Vec::new();
+    for envelope in commands {
+        if let Ok(outcome) = engine.submit(&envelope.command, envelope.time.unwrap()) {
+            tape.extend(outcome.events.iter().map(|event| serde_json::to_string(event).unwrap()));
+        }
+    }
+    (tape, engine.state_hash().unwrap())
+}
+
+fn start(shards: usize, placement: Placement, halt: &HaltSender) -> Topology {
+    let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
+    let journal = Box::new(MemoryJournal::default());
+    topology::start(Plan { shards, placement, shows_accounts: true, gateway, journal }, halt)
+}
+
+/// Tape and hash of the actors; the commands are submitted `piece` at a time.
+fn acted(commands: &[Envelope], shards: usize, placement: Placement, piece: usize) -> (Vec<String>, String) {
+    let (halt, _halted) = HaltSender::channel();
+    let system = System::new();
+    let done = system.block_on(async {
+        let topology = start(shards, placement, &halt);
+        let (reader, mut events) = tokio::sync::mpsc::channel::<Event>(1_000_000);
+        topology.publisher.send(Subscribe(reader)).await.unwrap();
+        for piece in commands.chunks(piece) {
+            let reads = piece.iter().cloned().map(Ok).collect();
+            topology.gateway.send(Submit(reads)).await.unwrap().unwrap();
+        }
+        let answered = topology.conductor.send(Ask(Query::Status)).await.unwrap().unwrap();
+        let Answer::Status { state_hash, .. } = answered.answer else { panic!("a status") };
+        let mut tape = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            tape.push(serde_json::to_string(&event).unwrap());
+        }
+        (tape, state_hash)
+    });
+    halt.shut_down();
+    System::current().stop();
+    done
+}
+
+fn assert_equal(path: &Path, wanted: &(Vec<String>, String), got: &(Vec<String>, String), what: &str) {
+    for (place, (wanted, got)) in wanted.0.iter().zip(&got.0).enumerate() {
+        assert_eq!(wanted, got, "{} {what}: event {place}", path.display());
+    }
+    assert_eq!(wanted.0.len(), got.0.len(), "{} {what}", path.display());
+    assert_eq!(wanted.1, got.1, "{} {what}: state hash", path.display());
+}
+
+#[test]
+fn the_actors_equal_the_reference_event_for_event() {
+    for path in files() {
+        let commands = commands(&path);
+        let wanted = alone(&commands);
+        for (shards, piece) in [(1, 1), (2, usize::MAX), (7, 3)] {
+            let got = acted(&commands, shards, Placement::Spread, piece.min(commands.len()));
+            assert_equal(&path, &wanted, &got, &format!("on {shards} shards, {piece} at a time"));
+        }
+    }
+}
+
+#[test]
+fn all_actors_on_one_thread_equal_them_too() {
+    for path in files() {
+        let commands = commands(&path);
+        let got = acted(&commands, 2, Placement::Single, commands.len());
+        assert_equal(&path, &alone(&commands), &got, "on one thread");
+    }
+}
+
+#[test]
+fn a_repeated_number_gets_the_first_answer_and_a_gap_is_refused() {
+    let (halt, _halted) = HaltSender::channel();
+    let system = System::new();
+    let answers = system.block_on(async {
+        let topology = start(1, Placement::Single, &halt);
+        let numbered = |number: u64, amount: &str| {
+            Envelope::read(&format!(
+                r#"{{"type":"deposit","account":"a","asset":"USDT","amount":"{amount}","producer":"p","number":{number}}}"#
+            ))
+        };
+        let list = Envelope::read(r#"{"type":"list_asset","asset":"USDT","scale":2}"#);
+        let batch = vec![list, numbered(1, "5"), numbered(1, "5"), numbered(3, "7"), numbered(2, "0.001"), numbered(2, "9")];
+        let first = topology.gateway.send(Submit(batch)).await.unwrap().unwrap();
+        let second = topology.gateway.send(Submit(vec![numbered(1, "5"), numbered(3, "1")])).await.unwrap().unwrap();
+        (first, second)
+    });
+    halt.shut_down();
+    System::current().stop();
+    let code = |answer: &gateway::Answer| match answer {
+        gateway::Answer::Accepted { seq, .. } => seq.to_string(),
+        gateway::Answer::Refused { code, .. } => (*code).to_owned(),
+    };
+    let first: Vec<String> = answers.0.iter().map(code).collect();
+    assert_eq!(first, ["1", "2", "2", "out_of_order", "too_precise", "too_precise"]);
+    let second: Vec<String> = answers.1.iter().map(code).collect();
+    assert_eq!(second, ["2", "3"]);
+}
+
+#[test]
+fn a_refusal_leaves_an_event_with_its_code() {
+    let commands: Vec<Envelope> = [
+        r#"{"type":"list_asset","asset":"USDT","scale":2,"time":0}"#,
+        r#"{"type":"withdraw","account":"a","asset":"USDT","amount":"5","time":0}"#,
+    ]
+    .iter()
+    .map(|line| Envelope::read(line).unwrap())
+    .collect();
+    let mut engine = Reference::new(Options::default());
+    let events: Vec<Event> =
+        commands.iter().flat_map(|envelope| engine.submit(&envelope.command, 0).unwrap().events).collect();
+    assert!(matches!(events.last().unwrap().fact, Fact::Rejected { code: "insufficient_margin", .. }));
+}

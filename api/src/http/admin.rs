@@ -1,0 +1,30 @@
+//! The admin listener: metrics and health.
+
+use super::Api;
+use super::problem::Problem;
+use actix_web::{HttpResponse, web};
+use backstop_actors::conductor::{Ask, Query};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/metrics", web::get().to(metrics))
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz));
+}
+
+async fn metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {
+    handle.run_upkeep();
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
+}
+
+/// The process lives.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The actors answer.
+async fn readyz(api: web::Data<Api>) -> Result<&'static str, Problem> {
+    api.topology.conductor.send(Ask(Query::Marks)).await??;
+    Ok("ready\n")
+}

@@ -1,0 +1,101 @@
+//! Errors of a whole request, as RFC 9457 `application/problem+json`: one place from refusal to status.
+
+use actix_web::error::QueryPayloadError;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use backstop_actors::gateway::Refusal;
+use backstop_engine::flow::Stop;
+use serde::Serialize;
+
+/// What is wrong with a request.
+#[derive(Debug, Clone, Serialize, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    #[serde(skip)]
+    retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    /// A problem of a code.
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("/problems/{code}"),
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after_ms: None,
+        }
+    }
+
+    /// About a field.
+    pub(crate) fn field(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
+    }
+
+    /// There is no such thing.
+    pub(crate) fn unknown(code: &'static str, field: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, format!("there is no such {field}")).field(field)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type("application/problem+json");
+        if let Some(after) = self.retry_after_ms {
+            // The header counts whole seconds.
+            response.insert_header(("Retry-After", after.div_ceil(1_000).to_string()));
+        }
+        response.body(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Overloaded { retry_after_ms } => Self {
+                retry_after_ms: Some(retry_after_ms),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+            },
+            Refusal::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
+            Refusal::Halted => Self::new(StatusCode::SERVICE_UNAVAILABLE, "halted", detail),
+        }
+    }
+}
+
+impl From<Stop> for Problem {
+    fn from(stop: Stop) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "halted", stop.to_string())
+    }
+}
+
+impl From<actix::MailboxError> for Problem {
+    fn from(_: actix::MailboxError) -> Self {
+        Self::from(Refusal::Halted)
+    }
+}
+
+/// A query that cannot be read.
+pub(crate) fn bad_query(error: &QueryPayloadError) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()).field("query")
+}
+
+/// Nothing is here.
+pub(crate) async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(StatusCode::NOT_FOUND, "unknown_path", "there is nothing at this path"))
+}

@@ -1,0 +1,78 @@
+//! `backstop demo`: a fresh daemon on free ports, and the demo against it through its own API.
+
+use crate::cli::Demo;
+use crate::daemon::{self, DaemonError, Setup};
+use crate::demo;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use tokio::sync::oneshot;
+
+/// What keeps the demo from its end.
+#[derive(Debug, thiserror::Error)]
+enum PlayError {
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    #[error("the demo ended without a result")]
+    Lost,
+}
+
+/// Plays it: 0, or why it could not.
+pub(crate) fn demo(options: Demo) -> ExitCode {
+    daemon::log();
+    match play(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(PlayError::Daemon(error)) => {
+            eprintln!("backstop: {error}");
+            ExitCode::from(error.code())
+        }
+        Err(error) => {
+            eprintln!("backstop: {error}");
+            ExitCode::from(crate::exit::USAGE)
+        }
+    }
+}
+
+fn play(options: Demo) -> Result<(), PlayError> {
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let (api, admin) = (daemon::bind(free)?, daemon::bind(free)?);
+    let (api_at, admin_at) = (address(&api)?, address(&admin)?);
+    let shards = usize::from(options.shards);
+    let setup = Setup { api, admin, shards, accepts_time: true, mark_interval: None };
+    let (result, played) = oneshot::channel();
+    let start = move || {
+        std::thread::spawn(move || {
+            let (mut out, mut progress) = (std::io::stdout(), std::io::stderr());
+            let done = demo::run(&options.options(), &api_at, &admin_at, &mut out, &mut progress);
+            if done.is_ok() && !options.exit {
+                eprintln!("the daemon stays up for a look: {api_at}/  metrics: {admin_at}/metrics  (Ctrl-C ends it)");
+            }
+            // Nobody waits any more when a signal came first.
+            let _ = result.send((done, options.exit));
+        });
+    };
+    let mut outcome: Result<(), PlayError> = Err(PlayError::Lost);
+    let stop = async {
+        tokio::select! {
+            played = played => {
+                let (done, exit) = match played {
+                    Ok((done, exit)) => (done.map_err(PlayError::from), exit),
+                    Err(_) => (Err(PlayError::Lost), true),
+                };
+                let leave = exit || done.is_err();
+                outcome = done;
+                if !leave {
+                    daemon::signal().await;
+                }
+            }
+            () = daemon::signal() => outcome = Ok(()),
+        }
+    };
+    actix::System::new().block_on(daemon::run(setup, start, stop))?;
+    outcome
+}
+
+fn address(listener: &std::net::TcpListener) -> Result<String, DaemonError> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}

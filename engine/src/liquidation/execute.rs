@@ -505,7 +505,7 @@ fn charges(market: &Market, deal: &Deal, gain: Money) -> Result<(Money, Money, M
 ///
 /// Rounds: to the tick; for an external order so that a fill at it never costs more than the coverage, for the embedded
 ///         venue (whose price is no multiple of the tick) away from that.
-/// Source: BitMEX-style "aggressed" limit (vectors: bitmex-fund-aggress-005).
+/// Source: BitMEX-style "aggressed" limit (vectors: bitmex-fund-aggress-005, bybit-fund-sign-011).
 fn limit_price(market: &Market, plan: &Plan, side: Side, quantity: Quantity, coverage: Money) -> Result<Price, Reject> {
     let strict = market.venue == Venue::External;
     let rounding = if (side == Side::Sell) == strict { Rounding::Ceil } else { Rounding::Floor };
@@ -515,5 +515,12 @@ fn limit_price(market: &Market, plan: &Plan, side: Side, quantity: Quantity, cov
         Some(price) => market.to_tick(price, rounding)?,
         None => market.tick_size,
     };
-    Ok(if price.is_positive() { price } else { market.tick_size })
+    let price = if price.is_positive() { price } else { market.tick_size };
+    // Values of inverse contracts are rounded, so the coverage may say a tick less than it pays for: what covers a fill
+    // at the mark reaches the mark.
+    let mark = market.to_tick(plan.mark, rounding)?;
+    let change = signed(side, quantity);
+    let loss = market.trade_value(change, mark)?.minus(market.trade_value(change, plan.bankruptcy)?)?;
+    let reaches = strict && loss <= coverage && (side == Side::Sell) == (mark < price);
+    Ok(if reaches { mark } else { price })
 }

@@ -70,6 +70,8 @@ pub struct Ranking {
     mark: Price,
     entries: Vec<Ranked>,
     profit: Money,
+    /// Everybody before this place has nothing left.
+    start: usize,
 }
 
 impl Ranking {
@@ -96,7 +98,7 @@ impl Ranking {
         for (entry, rank) in entries.iter_mut().zip(1..) {
             entry.rank = rank;
         }
-        Ok(Self { market: market.index, side, policy, mark, entries, profit })
+        Ok(Self { market: market.index, side, policy, mark, entries, profit, start: 0 })
     }
 
     /// The market.
@@ -143,6 +145,9 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Vec<Cut>, Reject> {
         let loss = self.loss_per_contract(market, price)?;
+        while self.entries.get(self.start).is_some_and(|entry| entry.left.is_zero()) {
+            self.start = self.start.saturating_add(1);
+        }
         let mut cuts: BTreeMap<usize, Quantity> = BTreeMap::new();
         let mut open = need;
         for winners in [true, false] {
@@ -150,7 +155,7 @@ impl Ranking {
                 if !open.is_positive() {
                     break;
                 }
-                let room = self.room(market, winners, net, loss, barred, spent, &cuts)?;
+                let room = self.room(market, (winners, net), (loss, open), barred, spent, &cuts)?;
                 let chosen = share::choose(market, self.policy, &self.entries, &room, open)?;
                 for (place, quantity) in chosen {
                     open = open.minus(quantity)?;
@@ -172,21 +177,24 @@ impl Ranking {
 
     /// What each entry of a class may still give: what is left, within what its scope can lose. First only the part that
     /// no other leg hedges (`net`), then the rest.
-    #[allow(clippy::too_many_arguments, reason = "each narrows the room in its own way")]
     fn room(
         &self,
         market: &Market,
-        winners: bool,
-        net: bool,
-        loss: Money,
+        (winners, net): (bool, bool),
+        (loss, need): (Money, Quantity),
         barred: &BTreeSet<(AccountId, Scope)>,
         spent: &BTreeMap<(AccountId, Scope), Money>,
         cuts: &BTreeMap<usize, Quantity>,
     ) -> Result<Vec<(usize, Quantity)>, Reject> {
-        let mut room = Vec::new();
-        for (place, entry) in self.entries.iter().enumerate() {
+        // A policy that goes in order needs no more room than it fills.
+        let in_order = matches!(self.policy, AdlPolicy::Queue | AdlPolicy::AccountRatio);
+        let (mut room, mut found) = (Vec::new(), Quantity::ZERO);
+        for (place, entry) in self.entries.iter().enumerate().skip(self.start) {
+            if in_order && found >= need {
+                break;
+            }
             let candidate = &entry.candidate;
-            if candidate.pnl.is_positive() != winners {
+            if candidate.pnl.is_positive() != winners || entry.left.is_zero() {
                 continue;
             }
             let key = (candidate.account.clone(), candidate.scope);
@@ -214,6 +222,7 @@ impl Ranking {
             }
             let most = market.to_lot(most.minus(taken)?.or_zero(), Rounding::Floor)?;
             if most.is_positive() {
+                found = found.plus(most)?;
                 room.push((place, most));
             }
         }

@@ -6,7 +6,7 @@ use crate::id::{AssetIx, MarketIx};
 use crate::money::{Money, Notional, Price, Rate};
 use crate::number::{self, Rounding};
 use crate::reject::Reject;
-use crate::rules::{Market, Rules};
+use crate::rules::{Kind, Market, Rules};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,28 @@ pub fn value(
     })
 }
 
+/// PnL and maintenance margin only: what a breach depends on. The hot path of every tick.
+///
+/// # Errors
+/// Overflow only.
+pub(super) fn value_for_breach(
+    market: &Market,
+    position: &Position,
+    mark: Option<Price>,
+) -> Result<(Money, Money), Reject> {
+    let Some(mark) = mark else {
+        let valued = value(market, position, None, None)?;
+        return Ok((valued.pnl, valued.maintenance));
+    };
+    let worth = market.mark_value(position.quantity, mark)?;
+    // The value of a linear position is its notional with a sign; that of an inverse one is rounded the other way.
+    let notional = match market.kind {
+        Kind::Linear => Notional::new(worth.get().abs()),
+        Kind::Inverse => market.notional(position.quantity, mark)?,
+    };
+    Ok((worth.minus(position.cost)?, market.tiers.maintenance(notional, market.asset_scale)?))
+}
+
 /// Initial margin of a notional: the greater of `notional ÷ leverage` and `notional × initial rate of its tier`.
 pub(super) fn initial_margin(market: &Market, notional: Notional, leverage: Option<Rate>) -> Result<Money, Reject> {
     let scale = market.asset_scale;
@@ -134,6 +156,30 @@ impl MarginReport {
         }
         report.equity = report.balance.plus(report.pnl)?;
         Ok(report)
+    }
+
+    /// Is the cross scope at or below maintenance? The same answer as [`Self::cross`] and [`Self::is_breached`], without
+    /// what a breach does not depend on.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn breaches(account: &Account, asset: AssetIx, rules: &Rules, marks: &Marks) -> Result<bool, Reject> {
+        let (mut equity, mut maintenance, mut open) = (account.wallet(asset), Money::ZERO, false);
+        for position in &account.positions {
+            let market = rules.market(position.market)?;
+            if market.asset != asset {
+                continue;
+            }
+            if let Some(margin) = position.isolated {
+                equity = equity.minus(margin)?;
+                continue;
+            }
+            let (pnl, needed) = value_for_breach(market, position, marks.price(position.market))?;
+            open = true;
+            equity = equity.plus(pnl)?;
+            maintenance = maintenance.plus(needed)?;
+        }
+        Ok(open && equity <= maintenance)
     }
 
     /// Is it at or below maintenance with a position open?

@@ -2,7 +2,7 @@
 
 use super::Scope;
 use super::account::{Account, Position};
-use super::assess::{Valued, mode_of};
+use super::assess::{MarginReport, Valued, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
 use super::shard::Shard;
 use crate::event::Fact;
@@ -138,20 +138,18 @@ impl Shard {
         if account.id.is_house() || (account.positions.is_empty() && account.liquidations.is_empty()) {
             return Ok(());
         }
-        let mut seen: Vec<AssetIx> = Vec::with_capacity(2);
-        for position in &account.positions {
+        for (place, position) in account.positions.iter().enumerate() {
             let asset = self.rules.market(position.market)?.asset;
             if position.isolated.is_some() {
                 self.report_isolated(account, asset, position, reports)?;
-            } else if !seen.contains(&asset) {
-                seen.push(asset);
+            } else if !self.has_cross(account, asset, place)? {
                 self.report_cross(account, asset, reports)?;
             }
         }
         for (asset, scope, id) in &account.liquidations {
             // Nothing left of it: the queue closes it.
             let gone = match scope {
-                Scope::Cross => !seen.contains(asset),
+                Scope::Cross => !self.has_cross(account, *asset, usize::MAX)?,
                 Scope::Isolated(market, leg) => account.position(*market, *leg).is_none(),
             };
             if gone {
@@ -169,12 +167,22 @@ impl Shard {
         Ok(())
     }
 
+    /// Is there a cross position of the asset among the first `places`?
+    fn has_cross(&self, account: &Account, asset: AssetIx, places: usize) -> Result<bool, Reject> {
+        for position in account.positions.iter().take(places).filter(|position| position.isolated.is_none()) {
+            if self.rules.market(position.market)?.asset == asset {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn report_cross(&self, account: &Account, asset: AssetIx, reports: &mut Vec<Report>) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, Scope::Cross);
-        let margin = self.report(account, asset)?;
-        if !margin.is_breached() && liquidation.is_none() {
+        if liquidation.is_none() && !MarginReport::breaches(account, asset, &self.rules, &self.marks)? {
             return Ok(());
         }
+        let margin = self.report(account, asset)?;
         let mut positions = Vec::new();
         for position in account.positions.iter().filter(|position| position.isolated.is_none()) {
             if self.rules.market(position.market)?.asset == asset {
@@ -201,8 +209,10 @@ impl Shard {
         reports: &mut Vec<Report>,
     ) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, position.scope());
-        let (equity, valued) = self.isolated(account, position)?;
-        if equity > valued.maintenance && liquidation.is_none() {
+        let market = self.rules.market(position.market)?;
+        let (pnl, maintenance) = value_for_breach(market, position, self.marks.price(position.market))?;
+        let equity = position.isolated.unwrap_or_default().plus(pnl)?;
+        if equity > maintenance && liquidation.is_none() {
             return Ok(());
         }
         reports.push(Report {
@@ -210,7 +220,7 @@ impl Shard {
             asset,
             scope: position.scope(),
             equity,
-            maintenance: valued.maintenance,
+            maintenance,
             positions: vec![self.position_report(account, position)?],
             liquidation,
         });

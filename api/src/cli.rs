@@ -2,6 +2,7 @@
 
 use crate::demo;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rust_decimal::Decimal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -86,6 +87,9 @@ pub(crate) struct Demo {
     /// Milliseconds between ticks; by default as many as suit the bars.
     #[arg(long)]
     pub(crate) tick_ms: Option<u64>,
+    /// Seed capital of the fund as a fraction of open interest.
+    #[arg(long, default_value = demo::FUND_SHARE, value_parser = demo::fund_share)]
+    pub(crate) fund: Decimal,
     /// Play candle files from end to end, not only the hours around the worst one.
     #[arg(long)]
     pub(crate) all: bool,
@@ -113,9 +117,9 @@ impl Demo {
                 Format::Json => demo::Format::Json,
             },
             shards: usize::from(self.shards),
+            fund: self.fund,
             tick_ms: self.tick_ms,
             all: self.all,
-            ..demo::Options::default()
         }
     }
 }

@@ -39,6 +39,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
+pub(crate) use contracts::{FUND_SHARE, fund_share};
 pub(crate) use path::BarOrder;
 
 /// How the report is written.
@@ -83,7 +84,7 @@ impl Default for Options {
             order: BarOrder::default(),
             format: Format::default(),
             shards: 1,
-            fund: contracts::FUND_SHARE,
+            fund: fund_share(FUND_SHARE).unwrap_or(Decimal::ONE),
             tick_ms: None,
             all: false,
         }

@@ -64,11 +64,11 @@ impl Fund {
         if let Some(known) = self.coverages.get(&order).or_else(|| self.closed.get(&order)) {
             return Ok(FundReply::Granted { amount: known.granted()?, bound: known.bound });
         }
-        if order <= self.highest_order {
-            // An order that came and went: asked again, nothing is promised twice.
+        if order <= self.past_order {
+            // An order that came and went in an earlier tick: asked again, nothing is promised twice.
             return Ok(FundReply::Granted { amount: Money::ZERO, bound: AdlReason::FundEmpty });
         }
-        self.highest_order = order;
+        self.highest_order = self.highest_order.max(order);
         let rules = self.rules.market(market)?.clone();
         let (parts, bound) = self.layers_for(&rules, asked)?;
         for part in &parts {

@@ -456,8 +456,10 @@ impl Queue {
             AdlPrice::Bankruptcy => plan.bankruptcy,
             AdlPrice::Mark => plan.mark,
         };
+        let order = self.order_id();
         let market_ix = market.index;
-        let request = FundRequest::Deleverage { liquidation: id, market: market_ix, side, quantity, price, reason };
+        let request =
+            FundRequest::Deleverage { order, liquidation: id, market: market_ix, side, quantity, price, reason };
         let (reply, facts) = desk.ask(request).await?;
         self.out.facts.extend(facts);
         let FundReply::Cuts(cuts) = reply else { return Ok(Quantity::ZERO) };
@@ -471,7 +473,6 @@ impl Queue {
         }
         let signed = signed(order_side, closed);
         let par = market.trade_value(signed, plan.bankruptcy)?;
-        let order = self.order_id();
         let loss = value.minus(par)?.or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
         self.reserve(order, id, report, market, loss, desk).await?;
         let deal = Deal {

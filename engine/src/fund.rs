@@ -77,8 +77,11 @@ pub enum FundRequest {
         /// The order.
         order: OrderId,
     },
-    /// Close `quantity` of positions on `side` at `price`, to close the rest of a liquidation.
+    /// Close `quantity` of positions on `side` at `price`, to close the rest of a liquidation. Asked again for the same
+    /// order, it gives the same answer and closes nothing more.
     Deleverage {
+        /// The order that books it.
+        order: OrderId,
         /// The liquidation.
         liquidation: LiquidationId,
         /// The market.
@@ -202,6 +205,8 @@ pub struct Fund {
     /// Orders that are done with, kept until the tick after so that a repeated message finds its answer.
     closed: BTreeMap<OrderId, Coverage>,
     highest_order: OrderId,
+    /// The highest order of the ticks before: up to it, an order that is not known is done with.
+    past_order: OrderId,
     draws: BTreeMap<MarketIx, Draws>,
     /// Markets whose drawdown trigger is on.
     drawdown: BTreeSet<MarketIx>,
@@ -220,6 +225,8 @@ struct Marked {
     rankings: BTreeMap<(MarketIx, Side), Ranking>,
     barred: BTreeSet<(AccountId, Scope)>,
     spent: BTreeMap<(AccountId, Scope), Money>,
+    /// Answers already given, by order.
+    cuts: BTreeMap<OrderId, Vec<Cut>>,
 }
 
 impl PartialEq for Marked {
@@ -248,6 +255,7 @@ impl Fund {
         }
         self.marks = Marked::default();
         self.closed.clear();
+        self.past_order = self.highest_order;
         let assets: Vec<AssetIx> = self.funds.keys().copied().collect();
         for asset in assets {
             self.expire(asset)?;
@@ -350,8 +358,14 @@ impl Fund {
                 self.settle(*order, *step, *fee, *surplus, *shortfall)?
             }
             FundRequest::Release { order } => self.release(*order)?,
-            FundRequest::Deleverage { liquidation, market, side, quantity, price, reason } => {
-                self.deleverage(*liquidation, (*market, *side), *quantity, *price, *reason)?
+            FundRequest::Deleverage { order, liquidation, market, side, quantity, price, reason } => {
+                if let Some(cuts) = self.cuts_of(*order) {
+                    return Ok((FundReply::Cuts(cuts), Vec::new()));
+                }
+                let cuts = self.deleverage(*liquidation, (*market, *side), *quantity, *price, *reason)?;
+                self.highest_order = self.highest_order.max(*order);
+                self.marks.cuts.insert(*order, cuts.clone());
+                FundReply::Cuts(cuts)
             }
         };
         Ok((reply, std::mem::take(&mut self.facts)))
@@ -416,7 +430,8 @@ impl Fund {
                 held = held.plus(coverage.left()?)?;
             }
             sound &= books.get()? == fund.balance()?.get() && owed == fund.liability && held == reserved;
-            sound &= fund.line_drawn.plus(fund.line_reserved)? <= fund.line.max(fund.line_drawn);
+            // A line may be lowered below what it has granted: grants are kept, and nothing new is granted.
+            sound &= !fund.line_drawn.is_negative() && !fund.line_reserved.is_negative();
         }
         Ok(sound)
     }

@@ -171,8 +171,7 @@ impl Ranking {
     fn loss_per_contract(&self, market: &Market, price: Price) -> Result<Money, Reject> {
         let one = Quantity::new(Decimal::ONE);
         let held = if self.side == Side::Sell { -one } else { one };
-        let at_mark = market.mark_value(held, self.mark)?;
-        Ok(at_mark.minus(market.mark_value(held, price)?)?)
+        market.loss_between(held, self.mark, price)
     }
 
     /// What each entry of a class may still give: what is left, within what its scope can lose. First only the part that

@@ -31,6 +31,8 @@ pub struct Coverage {
     pub(super) asset: AssetIx,
     pub(super) market: MarketIx,
     pub(super) parts: Vec<Part>,
+    /// The answer to `Reserve`, which stands even after what is left has been given back.
+    granted: Money,
     bound: AdlReason,
     step: u32,
     last: (Money, Money),
@@ -46,10 +48,6 @@ impl Coverage {
     pub(super) fn granted_layers(&self) -> Vec<LayerAmount> {
         self.parts.iter().map(|part| LayerAmount { layer: part.layer, amount: part.granted }).collect()
     }
-
-    fn granted(&self) -> Result<Money, Reject> {
-        Ok(self.parts.iter().try_fold(Money::ZERO, |sum, part| sum.plus(part.granted))?)
-    }
 }
 
 impl Fund {
@@ -62,17 +60,19 @@ impl Fund {
         asked: Money,
     ) -> Result<FundReply, Reject> {
         if let Some(known) = self.coverages.get(&order).or_else(|| self.closed.get(&order)) {
-            return Ok(FundReply::Granted { amount: known.granted()?, bound: known.bound });
+            return Ok(FundReply::Granted { amount: known.granted, bound: known.bound });
         }
-        if order <= self.highest_order {
-            // An order that came and went: asked again, nothing is promised twice.
+        if order <= self.past_order {
+            // An order that came and went in an earlier tick: asked again, nothing is promised twice.
             return Ok(FundReply::Granted { amount: Money::ZERO, bound: AdlReason::FundEmpty });
         }
-        self.highest_order = order;
+        self.highest_order = self.highest_order.max(order);
         let rules = self.rules.market(market)?.clone();
         let (parts, bound) = self.layers_for(&rules, asked)?;
+        let mut granted = Money::ZERO;
         for part in &parts {
             self.hold(&rules, part.layer, part.granted)?;
+            granted = granted.plus(part.granted)?;
         }
         let coverage = Coverage {
             liquidation,
@@ -80,11 +80,11 @@ impl Fund {
             asset: rules.asset,
             market,
             parts,
+            granted,
             bound,
             step: 0,
             last: (Money::ZERO, Money::ZERO),
         };
-        let granted = coverage.granted()?;
         if asked.is_positive() {
             let layers = coverage.granted_layers();
             self.facts.push(Fact::Coverage { liquidation, asked, granted, layers });

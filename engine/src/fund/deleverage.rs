@@ -1,11 +1,18 @@
 //! The last layer but one: other accounts' positions.
 
-use super::{Fund, FundReply, FundStop, NeedRanking};
+use super::{Fund, FundStop, NeedRanking};
+use crate::adl::Cut;
 use crate::event::{AdlReason, Deleveraged, Fact};
-use crate::id::{LiquidationId, MarketIx, Side};
+use crate::id::{LiquidationId, MarketIx, OrderId, Side};
 use crate::money::{Price, Quantity};
 
 impl Fund {
+    /// What was answered to this order before; nothing for an order of an earlier tick, which has had its answer.
+    pub(super) fn cuts_of(&self, order: OrderId) -> Option<Vec<Cut>> {
+        let past = (order <= self.past_order).then(Vec::new);
+        self.marks.cuts.get(&order).cloned().or(past)
+    }
+
     pub(super) fn deleverage(
         &mut self,
         liquidation: LiquidationId,
@@ -13,7 +20,7 @@ impl Fund {
         quantity: Quantity,
         price: Price,
         reason: AdlReason,
-    ) -> Result<FundReply, FundStop> {
+    ) -> Result<Vec<Cut>, FundStop> {
         let rules = self.rules.market(market)?.clone();
         let Some(ranking) = self.marks.rankings.get_mut(&(market, side)) else {
             return Err(FundStop::Ranking(NeedRanking { market, side }));
@@ -50,6 +57,6 @@ impl Fund {
                 fund_balance,
             }));
         }
-        Ok(FundReply::Cuts(cuts))
+        Ok(cuts)
     }
 }

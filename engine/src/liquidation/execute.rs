@@ -272,6 +272,40 @@ impl Queue {
         Ok(())
     }
 
+    /// Is all of the scope closed, and did it end below zero?
+    pub(super) fn has_deficit(&self, report: &Report) -> bool {
+        report.positions.is_empty() && report.equity.is_negative() && self.last_market(report).is_some()
+    }
+
+    fn last_market(&self, report: &Report) -> Option<crate::id::MarketIx> {
+        let liquidation = self.liquidations.get(&report.liquidation?)?;
+        liquidation.initial.keys().next_back().map(|(market, _)| *market)
+    }
+
+    /// Claims what a scope lacks after its last position is closed: a loss larger than its positions, which no bankruptcy
+    /// price above zero can express. It is booked on the last market it held.
+    pub(super) async fn claim_deficit(&mut self, report: &Report, desk: &mut impl FundDesk) -> Result<(), Stop> {
+        let (Some(liquidation), Some(market)) = (report.liquidation, self.last_market(report)) else { return Ok(()) };
+        let market = self.rules.market(market)?.clone();
+        let shortfall = (-report.equity).quantise(market.asset_scale, Rounding::Ceil)?;
+        let order = self.order_id();
+        self.reserve(order, liquidation, report, &market, shortfall, desk).await?;
+        let (fee, surplus) = (Money::ZERO, Money::ZERO);
+        let (_, facts) = desk.ask(FundRequest::Settle { order, step: 1, fee, surplus, shortfall }).await?;
+        self.out.facts.extend(facts);
+        self.release(order, desk).await?;
+        self.out.postings.push(Posting::Trade {
+            account: report.account.clone(),
+            market: market.index,
+            leg: Leg::Net,
+            quantity: Quantity::ZERO,
+            value: Money::ZERO,
+            credit: shortfall,
+            liquidates: false,
+        });
+        Ok(())
+    }
+
     /// Fee, surplus and shortfall of a trade: what the account is credited (+) or charged (−) by the fund.
     async fn settle_money(&mut self, market: &Market, deal: &Deal, desk: &mut impl FundDesk) -> Result<Money, Stop> {
         let gain = deal.par.minus(deal.value)?;
@@ -422,8 +456,10 @@ impl Queue {
             AdlPrice::Bankruptcy => plan.bankruptcy,
             AdlPrice::Mark => plan.mark,
         };
+        let order = self.order_id();
         let market_ix = market.index;
-        let request = FundRequest::Deleverage { liquidation: id, market: market_ix, side, quantity, price, reason };
+        let request =
+            FundRequest::Deleverage { order, liquidation: id, market: market_ix, side, quantity, price, reason };
         let (reply, facts) = desk.ask(request).await?;
         self.out.facts.extend(facts);
         let FundReply::Cuts(cuts) = reply else { return Ok(Quantity::ZERO) };
@@ -437,7 +473,6 @@ impl Queue {
         }
         let signed = signed(order_side, closed);
         let par = market.trade_value(signed, plan.bankruptcy)?;
-        let order = self.order_id();
         let loss = value.minus(par)?.or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
         self.reserve(order, id, report, market, loss, desk).await?;
         let deal = Deal {

@@ -51,9 +51,10 @@ pub fn plan(
     let allotted = share_of(report.equity, position.maintenance, report.maintenance)?;
     let bankruptcy = match bankruptcy_price(market, position.quantity, mark, allotted)? {
         Some(price) => price,
-        // No price above zero makes it bankrupt: one tick is the lowest there is, the mark as good as any above.
-        None if position.quantity.is_negative() => market.to_tick(mark, Rounding::Floor)?,
-        None => market.tick_size,
+        // No price above zero makes it bankrupt: the loss is larger than the position. It is closed at the mark, and what
+        // the scope lacks then is claimed as a whole (see `Queue::claim_deficit`).
+        None if position.quantity.is_negative() => market.to_tick(mark, Rounding::Floor)?.max(market.tick_size),
+        None => market.to_tick(mark, Rounding::Ceil)?,
     };
     let held = position.quantity.abs().minus(position.locked)?;
     let wanted = if report.equity.is_positive() {

@@ -97,7 +97,9 @@ impl Queue {
             self.unwind(inventory, desk).await?;
         }
         for report in sorted(reports)? {
-            if let Some(id) = self.attend(&report, true)? {
+            if self.has_deficit(&report) {
+                self.claim_deficit(&report, desk).await?;
+            } else if let Some(id) = self.attend(&report, true)? {
                 self.step(id, &report, desk).await?;
             }
         }
@@ -110,6 +112,10 @@ impl Queue {
     /// Overflow only.
     pub fn look(&mut self, reports: Vec<Report>) -> Result<Outcome, Reject> {
         for report in sorted(reports)? {
+            // What it lacks is claimed at the next tick.
+            if self.has_deficit(&report) {
+                continue;
+            }
             self.attend(&report, false)?;
         }
         Ok(std::mem::take(&mut self.out))

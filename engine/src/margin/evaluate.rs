@@ -147,17 +147,22 @@ impl Shard {
             }
         }
         for (asset, scope, id) in &account.liquidations {
-            // Nothing left of it: the queue closes it.
+            // Nothing left of it: the queue claims what it lacks, and closes it.
             let gone = match scope {
                 Scope::Cross => !self.has_cross(account, *asset, usize::MAX)?,
                 Scope::Isolated(market, leg) => account.position(*market, *leg).is_none(),
             };
             if gone {
+                // A cross scope may end below zero when its loss was larger than its last positions.
+                let equity = match scope {
+                    Scope::Cross => self.report(account, *asset)?.equity.min(Money::ZERO),
+                    Scope::Isolated(..) => Money::ZERO,
+                };
                 reports.push(Report {
                     account: account.id.clone(),
                     asset: *asset,
                     scope: *scope,
-                    equity: Money::ZERO,
+                    equity,
                     maintenance: Money::ZERO,
                     positions: Vec::new(),
                     liquidation: Some(*id),

@@ -161,10 +161,16 @@ impl Shard {
         let before = position.isolated;
         let done = trade(&market, &mut position, quantity, value)?;
         let moved = done.realised.plus(credit)?;
-        if let (Some(margin), true) = (before, liquidates) {
+        match before {
             // The position's own margin bears what was realised: the rest of the wallet is not touched, and what the
             // account keeps of a surplus stays with the position while it is open.
-            position.isolated = Some(margin.plus(moved)?);
+            Some(margin) if liquidates => position.isolated = Some(margin.plus(moved)?),
+            // Deleveraged: what the part that closed lost beyond the margin it gives back, the rest of the position bears.
+            Some(_) => {
+                let lost = done.released.plus(moved)?.min(Money::ZERO);
+                position.isolated = Some(position.isolated.unwrap_or_default().plus(lost)?);
+            }
+            None => {}
         }
         draft.put(position);
         draft.post(market.asset, moved)?;

@@ -254,7 +254,8 @@ impl Shard {
     /// Applies a run of entries from place `from` on, as far as they concern this shard. `decided` are trades that some
     /// shard has objected to before; anything this shard did from `from` on is undone first.
     pub fn run(&mut self, entries: &[Entry], from: usize, decided: &BTreeMap<usize, Reject>) -> RunReply {
-        if from == 0 {
+        // The first pass over a run has nothing decided yet: what came before it stays done.
+        if decided.is_empty() {
             self.undo.clear();
         }
         self.undo_to(from);

@@ -354,6 +354,14 @@ impl Market {
         }
     }
 
+    /// What `quantity` contracts are worth less at `price` than at `mark`; negative when they are worth more.
+    ///
+    /// Rounds: up at 14 decimals, whatever the scale of the asset: it is multiplied by a quantity afterwards.
+    pub fn loss_between(&self, quantity: Quantity, mark: Price, price: Price) -> Result<Money, Reject> {
+        let before = self.value_at(quantity, mark, SCALE_MAX, Rounding::Ceil)?;
+        Ok(before.minus(self.value_at(quantity, price, SCALE_MAX, Rounding::Floor)?)?)
+    }
+
     /// Size of a position: the absolute value, rounded up for inverse contracts.
     pub fn notional(&self, quantity: Quantity, mark: Price) -> Result<Notional, Reject> {
         let scale = match self.kind {

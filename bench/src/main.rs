@@ -1,2 +1,138 @@
-//! Benchmarks.
-fn main() {}
+//! Benchmarks: what a tick and a fill cost, in the engine alone and through the actors, side by side in one run.
+//!
+//! `cargo run --release -p backstop-bench [ACCOUNTS]` prints medians of seven runs with minimum and maximum, as a
+//! Markdown table. Nothing here is asserted: machines differ.
+#![allow(
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    clippy::arithmetic_side_effects,
+    reason = "figures to look at"
+)]
+
+mod world;
+
+use actix::System;
+use backstop_actors::gateway::{GatewayConfig, Submit};
+use backstop_actors::halt::HaltSender;
+use backstop_actors::journal::MemoryJournal;
+use backstop_actors::topology::{self, Placement, Plan};
+use backstop_engine::command::Envelope;
+use backstop_engine::reference::{Options, Reference};
+use std::sync::Arc;
+use std::time::Instant;
+use world::World;
+
+/// Runs of each figure.
+const RUNS: usize = 7;
+/// Commands of a batch, as a matching engine would send them.
+const BATCH: usize = 1_000;
+
+/// What keeps a benchmark from running.
+type Failed = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failed> {
+    let accounts = std::env::args().nth(1).map_or(Ok(20_000), |text| text.parse())?;
+    let world = World::new(accounts, 4)?;
+    println!("{accounts} accounts × 4 positions, medians of {RUNS} runs (minimum–maximum)\n");
+    println!("| what | where | figure |\n|---|---|---|");
+    for shards in [1, 2] {
+        ticks(&world, shards)?;
+    }
+    fills_in_engine(&world)?;
+    for (shards, placement) in [(1, Placement::Single), (1, Placement::Spread), (2, Placement::Spread)] {
+        fills_through_actors(&world, shards, placement)?;
+    }
+    Ok(())
+}
+
+fn show(what: &str, place: &str, unit: &str, mut figures: Vec<f64>) {
+    figures.sort_by(f64::total_cmp);
+    let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+    let (median, low, high) = (at(figures.len() / 2), at(0), at(figures.len().saturating_sub(1)));
+    println!("| {what} | {place} | {median:.1} {unit} ({low:.1}–{high:.1}) |");
+}
+
+/// A calm tick looks at everybody: what does that cost?
+fn ticks(world: &World, shards: usize) -> Result<(), Failed> {
+    let mut engine = Reference::new(Options { shards, shows_accounts: false });
+    for envelope in &world.setup {
+        engine.submit(&envelope.command, 0)?;
+    }
+    let mut figures = Vec::with_capacity(RUNS);
+    for run in 0..RUNS {
+        for envelope in world.prices(run)? {
+            engine.submit(&envelope.command, 0)?;
+        }
+        let tick = Envelope::read(r#"{"type":"tick"}"#)?;
+        let started = Instant::now();
+        engine.submit(&tick.command, 0)?;
+        figures.push(started.elapsed().as_secs_f64() * 1e9 / (world.accounts * world.positions) as f64);
+    }
+    show(
+        "calm tick, every account examined",
+        &format!("engine, {shards} shards, one thread"),
+        "ns a position",
+        figures,
+    );
+    Ok(())
+}
+
+fn fills_in_engine(world: &World) -> Result<(), Failed> {
+    let mut figures = Vec::with_capacity(RUNS);
+    for _ in 0..RUNS {
+        let mut engine = Reference::new(Options { shards: 1, shows_accounts: false });
+        for envelope in &world.setup {
+            engine.submit(&envelope.command, 0)?;
+        }
+        let started = Instant::now();
+        for batch in world.fills.chunks(BATCH) {
+            let mut entries = Vec::with_capacity(batch.len());
+            for envelope in batch {
+                entries.push(engine.admit(&envelope.command, 0)?);
+            }
+            engine.apply(entries)?;
+        }
+        figures.push(world.fills.len() as f64 / started.elapsed().as_secs_f64() / 1e3);
+    }
+    show("fills, 1,000 to a batch", "engine, 1 shard", "thousand a second", figures);
+    Ok(())
+}
+
+fn fills_through_actors(world: &World, shards: usize, placement: Placement) -> Result<(), Failed> {
+    let mut figures = Vec::with_capacity(RUNS);
+    for _ in 0..RUNS {
+        let (halt, _halted) = HaltSender::channel();
+        let took = System::new().block_on(async {
+            let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
+            let journal = Box::new(MemoryJournal::default());
+            let plan = Plan { shards, placement, shows_accounts: false, gateway, journal };
+            let topology = topology::start(plan, &halt);
+            for batch in world.setup.chunks(BATCH) {
+                topology.gateway.send(Submit(batch.iter().cloned().map(Ok).collect())).await??;
+            }
+            let batches: Vec<Submit> =
+                world.fills.chunks(BATCH).map(|batch| Submit(batch.iter().cloned().map(Ok).collect())).collect();
+            let started = Instant::now();
+            let mut waiting = Vec::with_capacity(batches.len());
+            for batch in batches {
+                waiting.push(topology.gateway.send(batch));
+                // Eight submissions on their way, as from eight connections.
+                if waiting.len() == 8 {
+                    for answer in waiting.drain(..) {
+                        answer.await??;
+                    }
+                }
+            }
+            for answer in waiting {
+                answer.await??;
+            }
+            Ok::<f64, Failed>(started.elapsed().as_secs_f64())
+        })?;
+        halt.shut_down();
+        System::current().stop();
+        figures.push(world.fills.len() as f64 / took / 1e3);
+    }
+    let place = format!("actors, {shards} shards, {placement:?}").to_lowercase();
+    show("fills, 1,000 to a batch, answered", &place, "thousand a second", figures);
+    Ok(())
+}

@@ -13,7 +13,7 @@ use crate::funding::Funding;
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Millis, Seq};
 use crate::instruction::{Entry, Instruction};
 use crate::liquidation::{Outcome as QueueOutcome, Queue};
-use crate::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report, RunReply, Totals};
+use crate::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report, RunReply, Scope, Totals};
 use crate::money::{Money, Price};
 use crate::oracle::Observation;
 use crate::reject::Reject;
@@ -52,8 +52,8 @@ impl From<crate::number::Overflow> for Stop {
     }
 }
 
-/// What a payer of a funding payment could pay now.
-pub type Cap = (AccountId, Leg, Option<Money>);
+/// What a payer of a funding payment could pay now, and out of which scope.
+pub type Cap = (AccountId, Leg, (Scope, Option<Money>));
 
 /// Where the state machines are. Every method asks all that are concerned and returns when all have answered.
 #[allow(async_fn_in_trait, reason = "both implementations stay on their own thread")]

@@ -223,8 +223,9 @@ pub struct Fund {
 #[derive(Debug, Clone, Default)]
 struct Marked {
     rankings: BTreeMap<(MarketIx, Side), Ranking>,
-    barred: BTreeSet<(AccountId, Scope)>,
-    spent: BTreeMap<(AccountId, Scope), Money>,
+    /// By asset, for assets share nothing: who is being liquidated, and what cuts have cost each scope.
+    barred: BTreeMap<AssetIx, BTreeSet<(AccountId, Scope)>>,
+    spent: BTreeMap<AssetIx, BTreeMap<(AccountId, Scope), Money>>,
     /// Answers already given, by order.
     cuts: BTreeMap<OrderId, Vec<Cut>>,
 }
@@ -351,7 +352,8 @@ impl Fund {
     pub fn ask(&mut self, request: &FundRequest) -> Result<(FundReply, Vec<Fact>), FundStop> {
         let reply = match request {
             FundRequest::Reserve { order, liquidation, account, scope, market, asked } => {
-                self.marks.barred.insert((account.clone(), *scope));
+                let asset = self.rules.market(*market)?.asset;
+                self.marks.barred.entry(asset).or_default().insert((account.clone(), *scope));
                 self.reserve(*order, *liquidation, account, *market, *asked)?
             }
             FundRequest::Settle { order, step, fee, surplus, shortfall } => {

@@ -5,7 +5,7 @@
 
 use crate::apportion::apportion;
 use crate::id::{AccountId, Leg, MarketIx};
-use crate::margin::{Due, Posting};
+use crate::margin::{Due, Posting, Scope};
 use crate::money::{Money, Rate};
 use crate::number::{self, Overflow, Rounding, SCALE_MAX};
 use crate::reject::{Code, Reject};
@@ -70,7 +70,7 @@ impl Funding {
         let mut parts = Vec::with_capacity(dues.len());
         for due in &dues {
             let amount = number::mul(-due.weight.get(), rate.get(), SCALE_MAX, Rounding::Nearest)?;
-            parts.push(Part { target: Money::new(amount), cap: due.cap });
+            parts.push(Part { target: Money::new(amount), cap: due.cap, purse: (&due.account, due.scope) });
         }
         let moves = settle(&parts, asset_scale)?;
         let mut shares = Vec::with_capacity(dues.len());
@@ -108,15 +108,16 @@ impl Funding {
         (market, asset_scale): (MarketIx, u32),
         of: &str,
         rate: Rate,
-        caps: &BTreeMap<(AccountId, Leg), Option<Money>>,
+        caps: &BTreeMap<(AccountId, Leg), (Scope, Option<Money>)>,
     ) -> Result<Vec<Posting>, Reject> {
         let unknown = Reject::new(Code::UnknownFunding, "of");
         let payment = self.find(market, of).ok_or(unknown)?;
         let mut parts = Vec::with_capacity(payment.shares.len());
         for share in &payment.shares {
             let wanted = number::mul(-share.weight.get(), rate.get(), SCALE_MAX, Rounding::Nearest)?;
-            let cap = caps.get(&(share.account.clone(), share.leg)).copied().unwrap_or(Some(Money::ZERO));
-            parts.push(Part { target: Money::new(wanted).minus(share.moved)?, cap });
+            let known = caps.get(&(share.account.clone(), share.leg)).copied();
+            let (scope, cap) = known.unwrap_or((Scope::Cross, Some(Money::ZERO)));
+            parts.push(Part { target: Money::new(wanted).minus(share.moved)?, cap, purse: (&share.account, scope) });
         }
         let moves = settle(&parts, asset_scale)?;
         let postings = postings(market, payment.shares.iter().zip(moves.iter().copied()));
@@ -151,17 +152,19 @@ fn merge_house(dues: Vec<Due>) -> Result<Vec<Due>, Reject> {
         }
     }
     if !house.is_zero() {
-        merged.push(Due { account: AccountId::venue(), leg: Leg::Net, weight: house, cap: None });
+        merged.push(Due { account: AccountId::venue(), leg: Leg::Net, weight: house, scope: Scope::Cross, cap: None });
     }
     merged.sort_by(|a, b| (&a.account, a.leg).cmp(&(&b.account, b.leg)));
     Ok(merged)
 }
 
-struct Part {
+struct Part<'a> {
     /// What it should receive (+) or pay (−), exactly.
     target: Money,
     /// Most it can pay; none for no limit.
     cap: Option<Money>,
+    /// Whose money that is: two legs may share it.
+    purse: (&'a AccountId, Scope),
 }
 
 /// Payments at the asset's scale that sum to zero.
@@ -169,14 +172,20 @@ struct Part {
 /// Shape:  a payer pays its due rounded up, but no more than it has; the receivers share what was collected in
 ///         proportion to what they are due, by largest remainder (source: Vega's settlement shares pro rata, whose last
 ///         winner takes the remainder; vectors vega-sr-*).
-fn settle(parts: &[Part], scale: u32) -> Result<Vec<Money>, Reject> {
+fn settle(parts: &[Part<'_>], scale: u32) -> Result<Vec<Money>, Reject> {
     let mut moves = vec![Money::ZERO; parts.len()];
     let mut collected = Money::ZERO;
+    let mut spent: BTreeMap<(&AccountId, Scope), Money> = BTreeMap::new();
     let mut weights = vec![0_u128; parts.len()];
     for ((part, moved), weight) in parts.iter().zip(&mut moves).zip(&mut weights) {
         if part.target.is_negative() {
             let due = part.target.abs().quantise(scale, Rounding::Ceil)?;
-            let paid = part.cap.map_or(due, |cap| due.min(cap));
+            let taken = spent.entry(part.purse).or_default();
+            let paid = match part.cap {
+                Some(cap) => due.min(cap.minus(*taken)?.or_zero()),
+                None => due,
+            };
+            *taken = taken.plus(paid)?;
             *moved = -paid;
             collected = collected.plus(paid)?;
         } else {
@@ -214,6 +223,7 @@ mod tests {
             account: AccountId(account.into()),
             leg: Leg::Net,
             weight: Money::new(parse(weight).unwrap()),
+            scope: Scope::Cross,
             cap: Some(Money::new(parse(cap).unwrap())),
         }
     }
@@ -254,8 +264,9 @@ mod tests {
     fn a_correction_moves_everybody_to_the_other_rate() {
         let (mut funding, _) = pay("0.01", vec![due("a", "1000", "50"), due("b", "-1000", "50")]);
         let caps = |a: &str, b: &str| {
-            let cap =
-                |name: &str, cap: &str| ((AccountId(name.into()), Leg::Net), Some(Money::new(parse(cap).unwrap())));
+            let cap = |name: &str, cap: &str| {
+                ((AccountId(name.into()), Leg::Net), (Scope::Cross, Some(Money::new(parse(cap).unwrap()))))
+            };
             BTreeMap::from([cap("a", a), cap("b", b)])
         };
         let back = funding.correct((MarketIx(0), 2), "f", Rate::new(parse("-0.01").unwrap()), &caps("9", "9")).unwrap();

@@ -7,9 +7,16 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
-    missing_docs
+    missing_docs,
+    unreachable_pub
 )]
 
+#[path = "properties/adl.rs"]
+mod adl;
+#[path = "properties/funding.rs"]
+mod funding;
+#[path = "properties/positions.rs"]
+mod positions;
 #[path = "properties/world.rs"]
 mod world;
 

@@ -25,7 +25,9 @@ impl Fund {
         let Some(ranking) = self.marks.rankings.get_mut(&(market, side)) else {
             return Err(FundStop::Ranking(NeedRanking { market, side }));
         };
-        let cuts = ranking.select(&rules, quantity, price, &self.marks.barred, &mut self.marks.spent)?;
+        let barred = self.marks.barred.entry(rules.asset).or_default();
+        let spent = self.marks.spent.entry(rules.asset).or_default();
+        let cuts = ranking.select(&rules, quantity, price, barred, spent)?;
         let (candidates, profit) = (ranking.len(), ranking.profit());
         let name = rules.name.clone();
         self.facts.push(Fact::AdlTriggered {

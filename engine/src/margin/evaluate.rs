@@ -105,6 +105,8 @@ pub struct Due {
     pub leg: Leg,
     /// Signed value at the mark: positive for a long.
     pub weight: Money,
+    /// What stands behind it: positions of one scope pay out of one purse.
+    pub scope: Scope,
     /// Most it can pay; none for the house.
     pub cap: Option<Money>,
 }
@@ -341,6 +343,7 @@ impl Shard {
                     account: account.id.clone(),
                     leg: position.leg,
                     weight: if position.quantity.is_negative() { -weight } else { weight },
+                    scope: position.scope(),
                     cap: self.payable(account, rules.asset, market, position.leg)?,
                 });
             }
@@ -373,12 +376,13 @@ impl Shard {
         &self,
         market: MarketIx,
         who: &[(AccountId, Leg)],
-    ) -> Result<Vec<(AccountId, Leg, Option<Money>)>, Reject> {
+    ) -> Result<Vec<(AccountId, Leg, (Scope, Option<Money>))>, Reject> {
         let asset = self.rules.market(market)?.asset;
         let mut caps = Vec::new();
         for (id, leg) in who {
             if let Some(account) = self.accounts.get(id) {
-                caps.push((id.clone(), *leg, self.payable(account, asset, market, *leg)?));
+                let scope = account.position(market, *leg).map_or(Scope::Cross, Position::scope);
+                caps.push((id.clone(), *leg, (scope, self.payable(account, asset, market, *leg)?)));
             }
         }
         Ok(caps)

@@ -6,9 +6,8 @@
 use backstop_engine::command::{Command, Envelope};
 use backstop_engine::event::{Event, Fact, Reason};
 use backstop_engine::id::{AccountId, Leg, Millis, Side};
-use backstop_engine::money::Quantity;
+use backstop_engine::money::{Money, Quantity};
 use backstop_engine::reference::{Options, Reference};
-use backstop_engine::view::PositionView;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -357,6 +356,7 @@ impl World {
     fn send(&mut self, text: &str) -> Result<(), String> {
         let envelope = Envelope::read(text).map_err(|malformed| malformed.to_string())?;
         let before = positions(&self.engine);
+        let equities = is_funding(&envelope.command).then(|| equities(&self.engine));
         let hash = self.engine.state_hash().unwrap();
         self.log.push((envelope.command.clone(), self.time));
         let outcome = self.engine.submit(&envelope.command, self.time);
@@ -379,6 +379,9 @@ impl World {
                 self.scenario()
             );
             return Err(reject.to_string());
+        }
+        if let Some(before) = equities {
+            self.check_funding(&before);
         }
         if envelope.command == Command::Tick && self.kind == Kind::AtRest {
             self.check_rest();
@@ -419,6 +422,16 @@ impl World {
             assert!(cut <= held.abs(), "{place:?} held {held}, cut {cut}\n{}", self.scenario());
             let same_side = left.is_zero() || left.is_negative() == held.is_negative();
             assert!(same_side, "{place:?} flipped from {held} to {left}\n{}", self.scenario());
+        }
+    }
+
+    /// Funding takes from nobody what he does not have, and makes nothing.
+    fn check_funding(&self, before: &Equities) {
+        let after = equities(&self.engine);
+        for (scope, equity) in &after {
+            let had = before.get(scope).copied().unwrap_or_default();
+            let pays_what_it_has = !equity.is_negative() || *equity >= had;
+            assert!(pays_what_it_has, "{scope:?} had {had}, has {equity}\n{}", self.scenario());
         }
     }
 
@@ -463,18 +476,27 @@ fn positions(engine: &Reference) -> Positions {
     found
 }
 
-fn is_funding(command: &Command) -> bool {
-    matches!(command, Command::Funding { .. } | Command::FundingCorrection { .. })
-}
+type Equities = BTreeMap<(AccountId, String), Money>;
 
-/// All open positions of an engine, as the API shows them.
-pub fn views(engine: &Reference) -> Vec<(AccountId, PositionView)> {
-    let mut found = Vec::new();
+/// Equity of every scope: cross by asset, isolated by market and leg.
+fn equities(engine: &Reference) -> Equities {
+    let mut found = Equities::new();
     for shard in engine.shards() {
-        for account in shard.accounts() {
+        for account in shard.accounts().filter(|account| !account.id.is_house()) {
             let view = shard.view(&account.id).unwrap();
-            found.extend(view.positions.into_iter().map(|position| (account.id.clone(), position)));
+            for asset in view.assets {
+                found.insert((account.id.clone(), asset.asset.to_string()), asset.equity);
+            }
+            for position in view.positions {
+                let Some(margin) = position.isolated_margin else { continue };
+                let scope = format!("{} {:?}", position.market, position.leg);
+                found.insert((account.id.clone(), scope), margin.plus(position.unrealised_pnl).unwrap());
+            }
         }
     }
     found
+}
+
+fn is_funding(command: &Command) -> bool {
+    matches!(command, Command::Funding { .. } | Command::FundingCorrection { .. })
 }

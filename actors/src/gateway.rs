@@ -8,6 +8,7 @@ mod producers;
 use crate::halt::{DeathWatch, Halt, HaltSender};
 use crate::journal::{AppendBatch, Journal, Record, Written};
 use crate::station::Depth;
+use crate::telemetry::Admissions;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use backstop_engine::admission::Admission;
 use backstop_engine::command::{Command, Envelope};
@@ -19,7 +20,7 @@ use backstop_engine::instruction::Entry;
 use backstop_engine::reject::{Code, Reject};
 use producers::{Known, Producers};
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -144,6 +145,7 @@ pub struct Gateway {
     journal_depth: Depth,
     pending: Batch,
     in_flight: VecDeque<Vec<Waiter>>,
+    admissions: Admissions,
     halt: HaltSender,
     _watch: DeathWatch,
 }
@@ -160,6 +162,7 @@ impl Gateway {
             journal_depth,
             pending: Batch::default(),
             in_flight: VecDeque::new(),
+            admissions: Admissions::default(),
             halt,
             _watch: watch,
         }
@@ -250,9 +253,11 @@ impl Handler<Submit> for Gateway {
 
     fn handle(&mut self, submit: Submit, _: &mut Self::Context) -> Self::Result {
         if submit.0.len() > SUBMISSION_MAX {
+            self.admissions.refused("too_large");
             return Box::pin(async { Err(Refusal::TooLarge) });
         }
         if self.pending.entries.len().saturating_add(submit.0.len()) > PENDING_MAX {
+            self.admissions.refused("overloaded");
             return Box::pin(async { Err(Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }) });
         }
         let slots: Vec<Slot> = submit.0.into_iter().map(|read| self.place(read)).collect();
@@ -264,9 +269,10 @@ impl Handler<Submit> for Gateway {
             (true, _) if waits || same => self.pending.waiters.push(waiter),
             // The first of a repeated command is still on its way: wait for it.
             (false, Some(last)) if same => last.push(waiter),
-            _ => finish(waiter, &mut self.producers, &mut VecDeque::new()),
+            _ => finish(waiter, &mut self.producers, &mut VecDeque::new(), &self.admissions),
         }
         self.dispatch();
+        self.admissions.pending(self.pending.entries.len());
         Box::pin(async { answers.await.map_err(|_| Refusal::Halted) })
     }
 }
@@ -311,14 +317,15 @@ impl Handler<BatchApplied> for Gateway {
 
     fn handle(&mut self, mut applied: BatchApplied, _: &mut Self::Context) {
         for waiter in self.in_flight.pop_front().unwrap_or_default() {
-            finish(waiter, &mut self.producers, &mut applied.outcomes);
+            finish(waiter, &mut self.producers, &mut applied.outcomes, &self.admissions);
         }
         self.dispatch();
+        self.admissions.pending(self.pending.entries.len());
     }
 }
 
 /// Fills the places of a submission and answers it.
-fn finish(waiter: Waiter, producers: &mut Producers, outcomes: &mut VecDeque<Answer>) {
+fn finish(waiter: Waiter, producers: &mut Producers, outcomes: &mut VecDeque<Answer>, admissions: &Admissions) {
     let mut answers = Vec::with_capacity(waiter.slots.len());
     for slot in waiter.slots {
         answers.push(match slot {
@@ -333,22 +340,11 @@ fn finish(waiter: Waiter, producers: &mut Producers, outcomes: &mut VecDeque<Ans
             Slot::Same(producer, number) => producers.first_answer(&producer, number),
         });
     }
+    for answer in &answers {
+        if let Answer::Refused { code, .. } = answer {
+            admissions.refused(code);
+        }
+    }
     // Whoever asked may be gone.
     let _ = waiter.reply.send(answers);
-}
-
-/// Figures about the gateway, for the metrics.
-#[derive(Message)]
-#[rtype(result = "BTreeMap<&'static str, usize>")]
-pub struct Observe;
-
-impl Handler<Observe> for Gateway {
-    type Result = actix::MessageResult<Observe>;
-
-    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(BTreeMap::from([
-            ("pending", self.pending.entries.len()),
-            ("in_flight", self.in_flight.len()),
-        ]))
-    }
 }

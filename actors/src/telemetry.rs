@@ -8,6 +8,7 @@ use crate::station::Depth;
 use backstop_engine::event::{Event, Fact};
 use backstop_engine::id::Seq;
 use backstop_engine::money::Notional;
+use backstop_engine::reject::Code;
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -29,7 +30,7 @@ type Entry = (&'static str, Unit, &'static str);
 /// Counters.
 pub const COUNTERS: &[Entry] = &[
     ("backstop_commands_total", Unit::Count, "Commands applied or refused after taking a place, by type."),
-    ("backstop_refusals_total", Unit::Count, "Commands refused after taking a place, by code."),
+    ("backstop_refusals_total", Unit::Count, "Commands refused, by code."),
     ("backstop_liquidations_total", Unit::Count, "Liquidations ended, by outcome."),
     ("backstop_liquidations_started_total", Unit::Count, "Liquidations started."),
     ("backstop_adl_selections_total", Unit::Count, "Positions deleveraged, by market, side and policy."),
@@ -49,6 +50,8 @@ pub const GAUGES: &[Entry] = &[
     ("backstop_oracle_age_seconds", Unit::Seconds, "Age of the freshest observation of a market."),
     ("backstop_market_degraded", Unit::Count, "1 while the market's price is not to be trusted."),
     ("backstop_open_interest", Unit::Count, "Contracts held long in a market."),
+    ("backstop_position_error", Unit::Count, "Sum of all positions of a market. It is 0."),
+    ("backstop_pending_commands", Unit::Count, "Commands that wait for the next batch."),
     ("backstop_mailbox_depth", Unit::Count, "Messages that wait for an actor."),
     ("backstop_conservation_error", Unit::Count, "What is there less what came in, per asset. It is 0."),
 ];
@@ -87,6 +90,42 @@ pub struct Telemetry {
     counters: BTreeMap<(&'static str, [String; 3]), Counter>,
     gauges: BTreeMap<(&'static str, [String; 2]), Gauge>,
     histograms: BTreeMap<(&'static str, [String; 2]), Histogram>,
+}
+
+/// What the gateway counts: every refusal passes it. The codes are a closed set, so each is there from the start.
+pub struct Admissions {
+    refusals: BTreeMap<&'static str, Counter>,
+    pending: Gauge,
+}
+
+impl Default for Admissions {
+    fn default() -> Self {
+        let codes = Code::ALL.iter().map(|code| code.as_str()).chain(REQUEST_CODES.iter().copied());
+        let made = |code: &'static str| {
+            let refusals = counter!("backstop_refusals_total", "code" => code);
+            refusals.increment(0);
+            (code, refusals)
+        };
+        Self { refusals: codes.map(made).collect(), pending: gauge!("backstop_pending_commands") }
+    }
+}
+
+/// Refusals of a whole request.
+pub const REQUEST_CODES: &[&str] = &["overloaded", "halted"];
+
+impl Admissions {
+    /// A command, or a request, was refused.
+    pub fn refused(&self, code: &str) {
+        if let Some(refusals) = self.refusals.get(code) {
+            refusals.increment(1);
+        }
+    }
+
+    /// So many commands wait for the next batch.
+    pub fn pending(&self, commands: usize) {
+        #![allow(clippy::cast_precision_loss, reason = "the gateway holds less than 2^52 commands")]
+        self.pending.set(commands as f64);
+    }
 }
 
 fn amount(value: rust_decimal::Decimal) -> f64 {
@@ -143,7 +182,6 @@ impl Telemetry {
     /// Something happened. `notional` is the size of a settlement.
     pub fn event(&mut self, event: &Event, notional: Notional) {
         match &event.fact {
-            Fact::Rejected { code, .. } => self.count("backstop_refusals_total", &[("code", code)]),
             Fact::LiquidationStarted { .. } => self.count("backstop_liquidations_started_total", &[]),
             Fact::LiquidationEnded { outcome, .. } => {
                 self.count("backstop_liquidations_total", &[("outcome", &word(outcome))]);
@@ -196,7 +234,9 @@ impl Telemetry {
             self.set("backstop_conservation_error", &[("asset", &asset.asset)], amount(asset.error.get()));
         }
         for market in &tick.balance.markets {
-            self.set("backstop_open_interest", &[("market", &market.market)], amount(market.open_interest.get()));
+            let labels = [("market", market.market.as_str())];
+            self.set("backstop_open_interest", &labels, amount(market.open_interest.get()));
+            self.set("backstop_position_error", &labels, amount(market.error.get()));
         }
         for fund in &tick.funds {
             let asset = ("asset", fund.asset.as_str());

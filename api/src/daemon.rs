@@ -8,6 +8,7 @@ use backstop_actors::journal::MemoryJournal;
 use backstop_actors::telemetry;
 use backstop_actors::topology::{self, Placement, Plan};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,7 +64,10 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, DaemonError> {
 pub(crate) fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("BACKSTOP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,actix_server=warn"));
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second daemon in one process keeps the first one's log.
     let _ = logger.try_init();
 }

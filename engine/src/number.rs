@@ -136,6 +136,7 @@ fn shift_of(add: &[u32], take: &[u32]) -> i64 {
 }
 
 /// Powers of ten that lift one figure of the engine to the scale of another.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated by the compiler")]
 const POWERS: [i128; 29] = {
     let mut powers = [1; 29];
     let mut place = 1;

@@ -1,5 +1,6 @@
 //! Every scenario file, on the engine alone, with 1, 2, 7 and 16 shards: every expectation holds, and the events and the
 //! state hash are the same, byte for byte.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use backstop_engine::reference::{Options, Reference};
 use backstop_engine::scenario::{self, Report};

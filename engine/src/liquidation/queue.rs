@@ -124,7 +124,7 @@ impl Queue {
     /// Starts, ends or leaves alone; the liquidation to go on with, if any.
     fn attend(&mut self, report: &Report, in_tick: bool) -> Result<Option<LiquidationId>, Reject> {
         let Some(id) = report.liquidation else {
-            return Ok(in_tick.then(|| self.start(report)).transpose()?);
+            return in_tick.then(|| self.start(report)).transpose();
         };
         let Some(liquidation) = self.liquidations.get(&id) else { return Ok(None) };
         if !liquidation.orders.is_empty() {

@@ -6,6 +6,7 @@ use super::assess::{MarginReport, Valued, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
 use super::shard::Shard;
 use crate::event::Fact;
+use crate::flow::Cap;
 use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Side};
 use crate::money::{Money, Notional, Price, Quantity};
 use crate::number::{self, Rounding, SCALE_MAX};
@@ -372,11 +373,7 @@ impl Shard {
     ///
     /// # Errors
     /// Overflow only.
-    pub fn caps(
-        &self,
-        market: MarketIx,
-        who: &[(AccountId, Leg)],
-    ) -> Result<Vec<(AccountId, Leg, (Scope, Option<Money>))>, Reject> {
+    pub fn caps(&self, market: MarketIx, who: &[(AccountId, Leg)]) -> Result<Vec<Cap>, Reject> {
         let asset = self.rules.market(market)?.asset;
         let mut caps = Vec::new();
         for (id, leg) in who {

@@ -87,13 +87,16 @@ impl Posting {
     }
 }
 
+/// Scopes that were touched, as they are now, and the facts that show their accounts.
+pub(super) type Posted = (Vec<Report>, Vec<(AccountId, Fact)>);
+
 impl Shard {
     /// Carries out the postings that concern this shard's accounts, and evaluates those accounts again. Facts come by
     /// account name.
     ///
     /// # Errors
     /// Overflow only, which the limits of input exclude: the daemon stops on it.
-    pub fn post(&mut self, postings: &[Posting]) -> Result<(Vec<Report>, Vec<(AccountId, Fact)>), Reject> {
+    pub(super) fn post(&mut self, postings: &[Posting]) -> Result<Posted, Reject> {
         let mut touched: BTreeSet<AccountId> = BTreeSet::new();
         let mut markets: BTreeSet<(AccountId, MarketIx)> = BTreeSet::new();
         for posting in postings {

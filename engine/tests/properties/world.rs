@@ -120,7 +120,7 @@ fn name(account: u8) -> String {
 
 fn leg_of(account: u8, y: u32) -> Option<&'static str> {
     let hedge = account == 6 || account == 7;
-    hedge.then_some(if y % 2 == 0 { "long" } else { "short" })
+    hedge.then_some(if y.is_multiple_of(2) { "long" } else { "short" })
 }
 
 impl World {
@@ -270,7 +270,7 @@ impl World {
                 json!({"type": "set_leverage", "account": id, "market": name_m, "leverage": (x % 30 + 1).to_string()})
             }
             28 => {
-                let amount = format!("{}{}", if y % 2 == 0 { "" } else { "-" }, money(x % 2_000));
+                let amount = format!("{}{}", if y.is_multiple_of(2) { "" } else { "-" }, money(x % 2_000));
                 let mut command = json!({"type": "move_margin", "account": id, "market": name_m, "amount": amount});
                 if let Some(leg) = leg_of(a % 8, y / 2) {
                     command["leg"] = json!(leg);
@@ -293,7 +293,7 @@ impl World {
             }
             34 => {
                 let source = ["seed_capital", "trading_fee_share", "injection"][(y % 3) as usize];
-                let pool = if y % 2 == 0 { "shared" } else { "own" };
+                let pool = if y.is_multiple_of(2) { "shared" } else { "own" };
                 json!({"type": "fund_credit", "asset": asset, "pool": pool, "source": source, "amount": money(x / 10)})
             }
             35 => json!({"type": "set_injection_line", "asset": asset, "limit": money(x / 5)}),
@@ -317,7 +317,7 @@ impl World {
         let mut command = json!({"type": "fill", "market": format!("M{market}"), "buyer": name(a), "seller": name(b),
             "price": self.price_text(market, permille), "quantity": self.lots(market, x % 2_000 + 1),
             "trade": format!("t{}", self.trades)});
-        if y % 7 == 0 {
+        if y.is_multiple_of(7) {
             (command["buyer_fee"], command["seller_fee"]) = (json!("0.0002"), json!("-0.0001"));
         }
         for (field, leg) in [("buyer_leg", leg_of(a, y)), ("seller_leg", leg_of(b, y / 2))] {
@@ -332,13 +332,13 @@ impl World {
     fn outside(&self, x: u32, y: u32) -> Option<serde_json::Value> {
         let orders: Vec<_> = self.engine.queue().orders().collect();
         let (id, order) = *orders.get(x as usize % orders.len().max(1))?;
-        if y % 4 == 0 {
+        if y.is_multiple_of(4) {
             return Some(json!({"type": "liquidation_done", "order": id.to_string(), "status": "expired"}));
         }
         let coin = self.specs[usize::from(order.market.0)].inverse;
         let lot = if coin { Decimal::ONE } else { Decimal::new(1, 3) };
         let lots = (order.left.get() / lot / Decimal::from(y % 3 + 1)).floor().max(Decimal::ONE);
-        let price = if y % 5 == 0 { order.limit } else { order.bankruptcy };
+        let price = if y.is_multiple_of(5) { order.limit } else { order.bankruptcy };
         Some(json!({"type": "liquidation_fill", "order": id.to_string(), "trade": format!("v{x}"),
             "price": price.to_string(), "quantity": (lots * lot).normalize().to_string()}))
     }

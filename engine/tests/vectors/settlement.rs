@@ -63,12 +63,18 @@ pub(crate) fn round(case: &Case) -> Value {
         let lacks = loss.minus(has).unwrap().or_zero();
         let paid = if lacks.is_positive() { cover(&mut fund, number, lacks) } else { Money::ZERO };
         let cap = Some(has.plus(paid).unwrap());
-        dues.push(Due { account: AccountId(format!("loser-{number:02}").into()), leg: Leg::Net, weight: loss, cap });
+        dues.push(Due {
+            account: AccountId(format!("loser-{number:02}").into()),
+            leg: Leg::Net,
+            weight: loss,
+            scope: Scope::Cross,
+            cap,
+        });
     }
     for (winner, number) in case.list("winners").iter().zip(1..) {
         let weight = -Money::new(figure(&winner["amount"]));
         let account = AccountId(format!("winner-{number:02}").into());
-        dues.push(Due { account, leg: Leg::Net, weight, cap: Some(Money::ZERO) });
+        dues.push(Due { account, leg: Leg::Net, weight, scope: Scope::Cross, cap: Some(Money::ZERO) });
     }
     let mut funding = Funding::default();
     let postings = funding.pay((MARKET, 0), "round".into(), Rate::new(Decimal::ONE), dues).unwrap();

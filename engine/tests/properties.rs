@@ -47,6 +47,7 @@ proptest! {
         for step in &script.steps {
             world.step(*step);
         }
+        world.check_caps();
     }
 
     #[test]
@@ -55,6 +56,7 @@ proptest! {
         for step in &script.steps {
             world.step(*step);
         }
+        world.check_caps();
     }
 }
 

@@ -343,6 +343,30 @@ impl World {
             "price": price.to_string(), "quantity": (lots * lot).normalize().to_string()}))
     }
 
+    /// No market has drawn more on the shared pool than its cap; what the injection line gave passed through.
+    pub fn check_caps(&self) {
+        let mut drawn: BTreeMap<String, Money> = BTreeMap::new();
+        for event in &self.tape {
+            let Fact::FundEntry(entry) = &event.fact else { continue };
+            let counts = matches!(entry.reason, Reason::Shortfall | Reason::Injection) && entry.pool == "shared";
+            if let (true, Some(market)) = (counts, &entry.market) {
+                let sum = drawn.entry(market.to_string()).or_default();
+                *sum = sum.minus(entry.amount).unwrap();
+            }
+        }
+        for (market, spec) in self.specs.iter().enumerate() {
+            let cap = match (spec.pool, spec.inverse) {
+                (0, _) => continue,
+                (1, true) => Decimal::new(1, 2),
+                (1, false) => Decimal::from(700),
+                (_, true) => Decimal::new(2, 2),
+                (_, false) => Decimal::from(1_500),
+            };
+            let drawn = drawn.get(&format!("M{market}")).copied().unwrap_or_default();
+            assert!(drawn.get() <= cap, "M{market} has drawn {drawn} of {cap}\n{}", self.scenario());
+        }
+    }
+
     /// What was played, as a scenario file.
     pub fn scenario(&self) -> String {
         let line = |(command, time): &(Command, Millis)| {

@@ -4,8 +4,12 @@
 use crate::floor::Floor;
 use crate::gateway::{BatchApplied, Gateway};
 use crate::halt::{DeathWatch, Halt, HaltSender};
-use crate::publisher::{Publish, Publisher, TickFigures};
-use actix::{Actor, ActorFutureExt, Addr, AtomicResponse, Context, ContextFutureSpawner, Handler, Message, WrapFuture};
+use crate::publisher::{Publish, PublisherHandle, TickFigures};
+use crate::station::Depth;
+use actix::{
+    Actor, ActorFutureExt, Addr, ArbiterHandle, AtomicResponse, Context, ContextFutureSpawner, Handler, Message,
+    WrapFuture,
+};
 use backstop_engine::flow::{BatchOutcome, Flow, Stop};
 use backstop_engine::id::{AccountId, Millis, Seq};
 use backstop_engine::instruction::{Entry, Instruction};
@@ -22,8 +26,9 @@ const MAILBOX: usize = 256;
 pub struct Conductor {
     flow: Option<Flow>,
     floor: Floor,
-    publisher: Addr<Publisher>,
+    publisher: PublisherHandle,
     gateway: Option<Addr<Gateway>>,
+    depth: Depth,
     seq: Seq,
     time: Millis,
     halt: HaltSender,
@@ -32,9 +37,10 @@ pub struct Conductor {
 
 impl Conductor {
     /// Over a floor of stations.
-    pub fn new(floor: Floor, publisher: Addr<Publisher>, halt: HaltSender) -> Self {
+    fn new(floor: Floor, publisher: PublisherHandle, depth: Depth, halt: HaltSender) -> Self {
         let watch = halt.watch("conductor");
-        Self { flow: Some(Flow::default()), floor, publisher, gateway: None, seq: 0, time: 0, halt, _watch: watch }
+        let flow = Some(Flow::default());
+        Self { flow, floor, publisher, gateway: None, depth, seq: 0, time: 0, halt, _watch: watch }
     }
 }
 
@@ -46,15 +52,62 @@ impl Actor for Conductor {
     }
 }
 
+/// The way to the conductor. Cheap to clone.
+#[derive(Clone)]
+pub struct ConductorHandle {
+    addr: Addr<Conductor>,
+    depth: Depth,
+}
+
+impl ConductorHandle {
+    /// Starts the conductor on an arbiter.
+    pub fn start(floor: Floor, publisher: PublisherHandle, halt: HaltSender, place: &ArbiterHandle) -> Self {
+        let depth = Depth::default();
+        let counted = depth.clone();
+        let addr = Conductor::start_in_arbiter(place, move |_| Conductor::new(floor, publisher, counted, halt));
+        Self { addr, depth }
+    }
+
+    /// How many messages wait.
+    pub fn depth(&self) -> Depth {
+        self.depth.clone()
+    }
+
+    /// Introduces the gateway, which is built last.
+    pub fn meet(&self, gateway: Addr<Gateway>) {
+        self.depth.enter();
+        self.addr.do_send(Meet(gateway));
+    }
+
+    /// Has a batch applied that is safe in the journal, after all that were sent before.
+    ///
+    /// # Errors
+    /// [`Halt::MailboxFull`], which the gateway's bound on batches in flight excludes.
+    pub fn apply(&self, entries: Vec<Entry>) -> Result<(), Halt> {
+        self.depth.enter();
+        self.addr.try_send(ApplyBatch { entries }).map_err(|_| Halt::MailboxFull("conductor"))
+    }
+
+    /// Asks about the state between two batches.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn ask(&self, query: Query) -> Result<Answered, Stop> {
+        self.depth.enter();
+        self.addr.send(Ask(query)).await.map_err(|_| Stop::Gone("conductor"))?
+    }
+}
+
 /// The gateway, which is built last.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Meet(pub Addr<Gateway>);
+struct Meet(Addr<Gateway>);
 
 impl Handler<Meet> for Conductor {
     type Result = ();
 
     fn handle(&mut self, meet: Meet, _: &mut Self::Context) {
+        self.depth.leave();
         self.gateway = Some(meet.0);
     }
 }
@@ -62,15 +115,15 @@ impl Handler<Meet> for Conductor {
 /// Apply a batch that is safe in the journal.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ApplyBatch {
-    /// Its entries.
-    pub entries: Vec<Entry>,
+struct ApplyBatch {
+    entries: Vec<Entry>,
 }
 
 impl Handler<ApplyBatch> for Conductor {
     type Result = ();
 
     fn handle(&mut self, batch: ApplyBatch, ctx: &mut Self::Context) {
+        self.depth.leave();
         let Some(flow) = self.flow.take() else { unreachable!("one batch at a time") };
         let work = apply(flow, self.floor.clone(), self.publisher.clone(), batch.entries);
         work.into_actor(self)
@@ -101,7 +154,7 @@ impl Conductor {
 async fn apply(
     mut flow: Flow,
     mut floor: Floor,
-    publisher: Addr<Publisher>,
+    publisher: PublisherHandle,
     entries: Vec<Entry>,
 ) -> Result<(Flow, BatchApplied), Stop> {
     let mut applied = BatchApplied::default();
@@ -125,7 +178,7 @@ async fn apply(
         applied.add(&outcome);
         let tick = if ticks { Some(figures(&mut floor, &outcome, took).await?) } else { None };
         let publish = Publish { outcome, kinds, inverse, tick };
-        publisher.send(publish).await.map_err(|_| Stop::Gone("publisher"))?;
+        publisher.publish(publish).await?;
     }
     Ok((flow, applied))
 }
@@ -228,8 +281,7 @@ pub struct Answered {
     pub answer: Answer,
 }
 
-/// Asks.
-pub struct Ask(pub Query);
+struct Ask(Query);
 
 impl Message for Ask {
     type Result = Result<Answered, Stop>;
@@ -239,6 +291,7 @@ impl Handler<Ask> for Conductor {
     type Result = AtomicResponse<Self, Result<Answered, Stop>>;
 
     fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
         let (floor, flow) = (self.floor.clone(), self.flow.clone().unwrap_or_default());
         let (seq, time) = (self.seq, self.time);
         let work = async move { answer(ask.0, floor, flow).await.map(|answer| Answered { seq, time, answer }) };

@@ -5,11 +5,11 @@
 
 mod producers;
 
-use crate::halt::{DeathWatch, Halt, HaltSender};
-use crate::journal::{AppendBatch, Journal, Record, Written};
+use crate::halt::{DeathWatch, HaltSender};
+use crate::journal::{AppendBatch, JournalHandle, Record, Written};
 use crate::station::Depth;
 use crate::telemetry::Admissions;
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, ResponseFuture};
 use backstop_engine::admission::Admission;
 use backstop_engine::command::{Command, Envelope};
 use backstop_engine::decode::Malformed;
@@ -99,10 +99,45 @@ impl Answer {
 /// One command of a submission: read, or refused already.
 pub type Read = Result<Envelope, Malformed>;
 
-/// Takes commands.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Answer>, Refusal>")]
-pub struct Submit(pub Vec<Read>);
+struct Submit(Vec<Read>);
+
+/// The way to the gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct GatewayHandle {
+    addr: Addr<Gateway>,
+    depth: Depth,
+}
+
+impl GatewayHandle {
+    /// Starts the gateway on an arbiter, in front of a journal.
+    pub fn start(config: GatewayConfig, journal: JournalHandle, halt: HaltSender, place: &ArbiterHandle) -> Self {
+        let depth = Depth::default();
+        let counted = depth.clone();
+        let addr = Gateway::start_in_arbiter(place, move |_| Gateway::new(config, journal, counted, halt));
+        Self { addr, depth }
+    }
+
+    /// How many messages wait.
+    pub fn depth(&self) -> Depth {
+        self.depth.clone()
+    }
+
+    /// Its address, for the conductor's answers.
+    pub fn addr(&self) -> Addr<Gateway> {
+        self.addr.clone()
+    }
+
+    /// Submits commands: the answers come when all are kept and applied, in their order.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was taken.
+    pub async fn submit(&self, commands: Vec<Read>) -> Result<Vec<Answer>, Refusal> {
+        self.depth.enter();
+        self.addr.send(Submit(commands)).await.unwrap_or(Err(Refusal::Halted))
+    }
+}
 
 /// What stands at a place of a submission until its batch is applied.
 enum Slot {
@@ -141,8 +176,8 @@ pub struct Gateway {
     config: GatewayConfig,
     admission: Admission,
     producers: Producers,
-    journal: Addr<Journal>,
-    journal_depth: Depth,
+    journal: JournalHandle,
+    depth: Depth,
     pending: Batch,
     in_flight: VecDeque<Vec<Waiter>>,
     admissions: Admissions,
@@ -151,15 +186,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// In front of a journal.
-    pub fn new(config: GatewayConfig, journal: Addr<Journal>, journal_depth: Depth, halt: HaltSender) -> Self {
+    fn new(config: GatewayConfig, journal: JournalHandle, depth: Depth, halt: HaltSender) -> Self {
         let watch = halt.watch("gateway");
         Self {
             config,
             admission: Admission::default(),
             producers: Producers::default(),
             journal,
-            journal_depth,
+            depth,
             pending: Batch::default(),
             in_flight: VecDeque::new(),
             admissions: Admissions::default(),
@@ -220,10 +254,8 @@ impl Gateway {
         }
         let Batch { written, entries, waiters } = std::mem::take(&mut self.pending);
         self.in_flight.push_back(waiters);
-        self.journal_depth.enter();
-        let batch = AppendBatch { record: Record { commands: written }, entries };
-        if self.journal.try_send(batch).is_err() {
-            self.halt.halt(Halt::MailboxFull("journal"));
+        if let Err(reason) = self.journal.append(AppendBatch { record: Record { commands: written }, entries }) {
+            self.halt.halt(reason);
         }
     }
 }
@@ -252,6 +284,7 @@ impl Handler<Submit> for Gateway {
     type Result = ResponseFuture<Result<Vec<Answer>, Refusal>>;
 
     fn handle(&mut self, submit: Submit, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
         if submit.0.len() > SUBMISSION_MAX {
             self.admissions.refused("too_large");
             return Box::pin(async { Err(Refusal::TooLarge) });

@@ -2,13 +2,13 @@
 //!
 //! The port is [`JournalStore`]. A batch is handed on to the conductor only after its store says that it is kept.
 
-use crate::conductor::{ApplyBatch, Conductor};
-use crate::halt::{DeathWatch, Halt, HaltSender};
+use crate::conductor::ConductorHandle;
+use crate::halt::{Halt, HaltSender};
 use crate::station::Depth;
-use actix::{Actor, Addr, Context, Handler, Message};
 use backstop_engine::command::Command;
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::instruction::Entry;
+use crossbeam::channel::{Receiver, Sender};
 use std::collections::VecDeque;
 
 /// A command as it is written down.
@@ -60,37 +60,7 @@ impl JournalStore for MemoryJournal {
     }
 }
 
-/// The actor that owns the store.
-pub struct Journal {
-    store: Box<dyn JournalStore>,
-    conductor: Addr<Conductor>,
-    depth: Depth,
-    halt: HaltSender,
-    _watch: DeathWatch,
-}
-
-/// Batches on their way: no more than the gateway has in flight.
-const MAILBOX: usize = 16;
-
-impl Journal {
-    /// Around a store.
-    pub fn new(store: Box<dyn JournalStore>, conductor: Addr<Conductor>, depth: Depth, halt: HaltSender) -> Self {
-        let watch = halt.watch("journal");
-        Self { store, conductor, depth, halt, _watch: watch }
-    }
-}
-
-impl Actor for Journal {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
-    }
-}
-
-/// Keep this batch, then have it applied.
-#[derive(Message)]
-#[rtype(result = "()")]
+/// A batch to be kept, then applied.
 pub struct AppendBatch {
     /// To be written.
     pub record: Record,
@@ -98,18 +68,61 @@ pub struct AppendBatch {
     pub entries: Vec<Entry>,
 }
 
-impl Handler<AppendBatch> for Journal {
-    type Result = ();
+/// Batches on their way: no more than the gateway has in flight.
+const QUEUE: usize = 16;
 
-    fn handle(&mut self, batch: AppendBatch, _: &mut Self::Context) {
-        self.depth.leave();
-        if let Err(error) = self.store.append(batch.record) {
-            self.halt.halt(Halt::JournalIo(error));
+/// The way to the journal's thread. Writing blocks, so it has a thread of its own and no actor waits behind it.
+#[derive(Clone)]
+pub struct JournalHandle {
+    batches: Sender<AppendBatch>,
+    depth: Depth,
+}
+
+impl JournalHandle {
+    /// Starts the thread around a store. It ends when the last handle is gone.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(store: Box<dyn JournalStore>, conductor: ConductorHandle, halt: HaltSender) -> std::io::Result<Self> {
+        let (batches, waiting) = crossbeam::channel::bounded(QUEUE);
+        let depth = Depth::default();
+        let counted = depth.clone();
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || keep(store, &waiting, &conductor, &counted, &halt))?;
+        Ok(Self { batches, depth })
+    }
+
+    /// How many batches wait.
+    pub fn depth(&self) -> Depth {
+        self.depth.clone()
+    }
+
+    /// Has a batch kept and applied.
+    ///
+    /// # Errors
+    /// [`Halt::MailboxFull`], which the gateway's bound on batches in flight excludes.
+    pub fn append(&self, batch: AppendBatch) -> Result<(), Halt> {
+        self.depth.enter();
+        self.batches.try_send(batch).map_err(|_| Halt::MailboxFull("journal"))
+    }
+}
+
+/// The thread: one batch after another, until nobody sends any more or one cannot be kept.
+fn keep(
+    mut store: Box<dyn JournalStore>,
+    waiting: &Receiver<AppendBatch>,
+    conductor: &ConductorHandle,
+    depth: &Depth,
+    halt: &HaltSender,
+) {
+    let _watch = halt.watch("journal");
+    for batch in waiting {
+        depth.leave();
+        let applied = store.append(batch.record).map_err(Halt::JournalIo);
+        if let Err(reason) = applied.and_then(|()| conductor.apply(batch.entries)) {
+            halt.halt(reason);
             return;
-        }
-        // In order: the mailbox keeps the order of sending, and has room for everything in flight.
-        if self.conductor.try_send(ApplyBatch { entries: batch.entries }).is_err() {
-            self.halt.halt(Halt::MailboxFull("conductor"));
         }
     }
 }

@@ -4,9 +4,9 @@ use crate::halt::{DeathWatch, HaltSender};
 use crate::history::{History, LiquidationRecord};
 use crate::station::Depth;
 use crate::telemetry::Telemetry;
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
 use backstop_engine::event::Event;
-use backstop_engine::flow::BatchOutcome;
+use backstop_engine::flow::{BatchOutcome, Stop};
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::money::Notional;
 use backstop_engine::view::{Conservation, FundView};
@@ -16,6 +16,75 @@ use std::time::Duration;
 
 /// Batches and reads that wait: the conductor waits for each of its own.
 const MAILBOX: usize = 512;
+
+/// The way to the publisher. Cheap to clone.
+#[derive(Clone)]
+pub struct PublisherHandle {
+    addr: Addr<Publisher>,
+    depth: Depth,
+}
+
+impl PublisherHandle {
+    /// Starts the publisher on an arbiter.
+    pub fn start(halt: &HaltSender, place: &ArbiterHandle) -> Self {
+        let (depth, watch) = (Depth::default(), halt.watch("publisher"));
+        let counted = depth.clone();
+        let addr = Publisher::start_in_arbiter(place, move |_| Publisher::new(counted, watch));
+        Self { addr, depth }
+    }
+
+    /// How many messages wait.
+    pub fn depth(&self) -> Depth {
+        self.depth.clone()
+    }
+
+    /// Has mailboxes watched, by the name of their actor.
+    pub fn watch(&self, depths: Vec<(&'static str, Depth)>) {
+        self.depth.enter();
+        self.addr.do_send(Watch(depths));
+    }
+
+    /// Tells what happened.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub async fn publish(&self, publish: Publish) -> Result<(), Stop> {
+        self.depth.enter();
+        self.addr.send(publish).await.map_err(|_| Stop::Gone("publisher"))
+    }
+
+    /// Asks for a page, and for the last command it knows of.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub async fn read(&self, read: Read) -> Result<(Seq, Page), Stop> {
+        self.depth.enter();
+        self.addr.send(read).await.map_err(|_| Stop::Gone("publisher"))
+    }
+
+    /// Sends every event from now on. A reader whose channel is full, or gone, is dropped: the engine never waits for
+    /// one.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub async fn subscribe(&self, reader: tokio::sync::mpsc::Sender<Event>) -> Result<(), Stop> {
+        self.depth.enter();
+        self.addr.send(Subscribe(reader)).await.map_err(|_| Stop::Gone("publisher"))
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Watch(Vec<(&'static str, Depth)>);
+
+impl Handler<Watch> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, watch: Watch, _: &mut Self::Context) {
+        self.depth.leave();
+        self.depths = watch.0;
+    }
+}
 
 /// What a tick's figures are.
 #[derive(Debug, Clone)]
@@ -58,6 +127,7 @@ pub struct Publisher {
     seq: Seq,
     readers: Vec<tokio::sync::mpsc::Sender<Event>>,
     depths: Vec<(&'static str, Depth)>,
+    depth: Depth,
     _watch: DeathWatch,
 }
 
@@ -90,16 +160,16 @@ mod hist {
 }
 
 impl Publisher {
-    /// With mailboxes to watch.
-    pub fn new(depths: Vec<(&'static str, Depth)>, halt: &HaltSender) -> Self {
+    fn new(depth: Depth, watch: DeathWatch) -> Self {
         Self {
             history: History::default(),
             telemetry: Telemetry::default(),
             tick_times: hist::Times::default(),
             seq: 0,
             readers: Vec::new(),
-            depths,
-            _watch: halt.watch("publisher"),
+            depths: Vec::new(),
+            depth,
+            _watch: watch,
         }
     }
 }
@@ -120,6 +190,7 @@ impl Handler<Publish> for Publisher {
     type Result = ();
 
     fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
+        self.depth.leave();
         for (market, size) in publish.inverse {
             self.history.know_inverse(market, size);
         }
@@ -145,15 +216,15 @@ impl Handler<Publish> for Publisher {
     }
 }
 
-/// Every event from now on. A reader whose channel is full, or gone, is dropped: the engine never waits for one.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Subscribe(pub tokio::sync::mpsc::Sender<Event>);
+struct Subscribe(tokio::sync::mpsc::Sender<Event>);
 
 impl Handler<Subscribe> for Publisher {
     type Result = ();
 
     fn handle(&mut self, reader: Subscribe, _: &mut Self::Context) {
+        self.depth.leave();
         self.readers.push(reader.0);
     }
 }
@@ -208,6 +279,7 @@ impl Handler<Read> for Publisher {
     type Result = MessageResult<Read>;
 
     fn handle(&mut self, read: Read, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
         let Read { look, after, limit } = read;
         let page = match look {
             Look::Ledger(asset) => {

@@ -23,7 +23,8 @@ impl Depth {
     }
     /// One less.
     pub fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        // A message that was counted nowhere does not count below zero.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |depth| depth.checked_sub(1));
     }
     /// Now.
     pub fn get(&self) -> usize {

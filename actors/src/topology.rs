@@ -6,14 +6,14 @@
 //!    └────── answers ◄──────┴─► Publisher
 //! ```
 
-use crate::conductor::{Conductor, Meet};
+use crate::conductor::ConductorHandle;
 use crate::floor::Floor;
-use crate::gateway::{Gateway, GatewayConfig};
+use crate::gateway::{GatewayConfig, GatewayHandle};
 use crate::halt::HaltSender;
-use crate::journal::{Journal, JournalStore};
-use crate::publisher::Publisher;
-use crate::station::{Depth, Handle};
-use actix::{Actor, Addr, Arbiter, ArbiterHandle};
+use crate::journal::{JournalHandle, JournalStore};
+use crate::publisher::PublisherHandle;
+use crate::station::Handle;
+use actix::Arbiter;
 use backstop_engine::fund::Fund;
 use backstop_engine::liquidation::Queue;
 use backstop_engine::margin::Shard;
@@ -22,7 +22,7 @@ use backstop_engine::oracle::Oracle;
 /// Where the actors run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// Each shard, the publisher, and the gateway with the journal on a thread of their own. Conductor, oracle, queue and
+    /// Each shard, the publisher and the gateway on a thread of their own (the journal always has one). Conductor, oracle, queue and
     /// fund share one: they converse for every liquidation, which within a thread costs a fraction of a microsecond and
     /// between threads tens of them.
     Spread,
@@ -44,15 +44,15 @@ pub struct Plan {
     pub journal: Box<dyn JournalStore>,
 }
 
-/// The running actors.
+/// The ways to the running actors.
 #[derive(Clone)]
 pub struct Topology {
     /// Commands go here.
-    pub gateway: Addr<Gateway>,
+    pub gateway: GatewayHandle,
     /// Reads of the state go here.
-    pub conductor: Addr<Conductor>,
+    pub conductor: ConductorHandle,
     /// Reads of history go here.
-    pub publisher: Addr<Publisher>,
+    pub publisher: PublisherHandle,
 }
 
 /// The names of shards in metrics: a closed set.
@@ -65,7 +65,10 @@ const SHARD_NAMES: [&str; 16] = [
 pub const SHARDS_MAX: usize = SHARD_NAMES.len();
 
 /// Starts everybody, within an actix system.
-pub fn start(plan: Plan, halt: &HaltSender) -> Topology {
+///
+/// # Errors
+/// When the journal's thread cannot be started.
+pub fn start(plan: Plan, halt: &HaltSender) -> std::io::Result<Topology> {
     let place = || match plan.placement {
         Placement::Spread => Arbiter::new().handle(),
         Placement::Single => Arbiter::current(),
@@ -82,29 +85,22 @@ pub fn start(plan: Plan, halt: &HaltSender) -> Topology {
         queue: Handle::start("queue", Queue::default(), halt.watch("queue"), &centre),
         fund: Handle::start("fund", Fund::default(), halt.watch("fund"), &centre),
     };
-    // 4. What happened.
-    let journal_depth = Depth::default();
     let mut depths = floor.depths();
-    depths.push(("journal", journal_depth.clone()));
-    let watch = halt.clone();
-    let publisher = on(&records, move || Publisher::new(depths, &watch));
+    // 4. What happened.
+    let publisher = PublisherHandle::start(halt, &records);
     // 3. One batch at a time.
-    let (books, watch) = (publisher.clone(), halt.clone());
-    let conductor = on(&centre, move || Conductor::new(floor, books, watch));
+    let conductor = ConductorHandle::start(floor, publisher.clone(), halt.clone(), &centre);
     // 2. Before it is applied it is kept.
-    let (next, depth, watch) = (conductor.clone(), journal_depth.clone(), halt.clone());
-    let store = plan.journal;
-    let journal = on(&border, move || Journal::new(store, next, depth, watch));
+    let journal = JournalHandle::start(plan.journal, conductor.clone(), halt.clone())?;
     // 1. Every command gets its place.
-    let (config, watch) = (plan.gateway, halt.clone());
-    let gateway = on(&border, move || Gateway::new(config, journal, journal_depth, watch));
-    conductor.do_send(Meet(gateway.clone()));
-    Topology { gateway, conductor, publisher }
-}
-
-fn on<A: Actor<Context = actix::Context<A>>>(
-    place: &ArbiterHandle,
-    make: impl FnOnce() -> A + Send + 'static,
-) -> Addr<A> {
-    A::start_in_arbiter(place, move |_| make())
+    let gateway = GatewayHandle::start(plan.gateway, journal.clone(), halt.clone(), &border);
+    conductor.meet(gateway.addr());
+    depths.extend([
+        ("publisher", publisher.depth()),
+        ("conductor", conductor.depth()),
+        ("journal", journal.depth()),
+        ("gateway", gateway.depth()),
+    ]);
+    publisher.watch(depths);
+    Ok(Topology { gateway, conductor, publisher })
 }

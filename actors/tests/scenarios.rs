@@ -3,11 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use actix::System;
-use backstop_actors::conductor::{Answer, Ask, Query};
-use backstop_actors::gateway::{self, GatewayConfig, Submit};
+use backstop_actors::conductor::{Answer, Query};
+use backstop_actors::gateway::{self, GatewayConfig};
 use backstop_actors::halt::HaltSender;
 use backstop_actors::journal::MemoryJournal;
-use backstop_actors::publisher::Subscribe;
 use backstop_actors::topology::{self, Placement, Plan, Topology};
 use backstop_engine::command::Envelope;
 use backstop_engine::event::{Event, Fact};
@@ -54,7 +53,7 @@ fn alone(commands: &[Envelope]) -> (Vec<String>, String) {
 fn start(shards: usize, placement: Placement, halt: &HaltSender) -> Topology {
     let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
     let journal = Box::new(MemoryJournal::default());
-    topology::start(Plan { shards, placement, shows_accounts: true, gateway, journal }, halt)
+    topology::start(Plan { shards, placement, shows_accounts: true, gateway, journal }, halt).unwrap()
 }
 
 /// Tape and hash of the actors; the commands are submitted `piece` at a time.
@@ -64,12 +63,12 @@ fn acted(commands: &[Envelope], shards: usize, placement: Placement, piece: usiz
     let done = system.block_on(async {
         let topology = start(shards, placement, &halt);
         let (reader, mut events) = tokio::sync::mpsc::channel::<Event>(1_000_000);
-        topology.publisher.send(Subscribe(reader)).await.unwrap();
+        topology.publisher.subscribe(reader).await.unwrap();
         for piece in commands.chunks(piece) {
             let reads = piece.iter().cloned().map(Ok).collect();
-            topology.gateway.send(Submit(reads)).await.unwrap().unwrap();
+            topology.gateway.submit(reads).await.unwrap();
         }
-        let answered = topology.conductor.send(Ask(Query::Status)).await.unwrap().unwrap();
+        let answered = topology.conductor.ask(Query::Status).await.unwrap();
         let Answer::Status { state_hash, .. } = answered.answer else { panic!("a status") };
         let mut tape = Vec::new();
         while let Ok(event) = events.try_recv() {
@@ -124,8 +123,8 @@ fn a_repeated_number_gets_the_first_answer_and_a_gap_is_refused() {
         };
         let list = Envelope::read(r#"{"type":"list_asset","asset":"USDT","scale":2}"#);
         let batch = vec![list, numbered(1, "5"), numbered(1, "5"), numbered(3, "7"), numbered(2, "0.001"), numbered(2, "9")];
-        let first = topology.gateway.send(Submit(batch)).await.unwrap().unwrap();
-        let second = topology.gateway.send(Submit(vec![numbered(1, "5"), numbered(3, "1")])).await.unwrap().unwrap();
+        let first = topology.gateway.submit(batch).await.unwrap();
+        let second = topology.gateway.submit(vec![numbered(1, "5"), numbered(3, "1")]).await.unwrap();
         (first, second)
     });
     halt.shut_down();

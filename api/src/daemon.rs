@@ -104,7 +104,7 @@ pub(crate) async fn run(setup: Setup, ready: impl FnOnce(), stop: impl Future<Ou
         gateway,
         journal: Box::new(MemoryJournal::default()),
     };
-    let api = Api { topology: topology::start(plan, &halt) };
+    let api = Api { topology: topology::start(plan, &halt)? };
     let servers = [http::serve_api(setup.api, api.clone())?, http::serve_admin(setup.admin, api, metrics)?];
     let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
     servers.into_iter().for_each(|server| drop(actix::spawn(server)));

@@ -12,12 +12,13 @@
 mod world;
 
 use actix::System;
-use backstop_actors::gateway::{GatewayConfig, Submit};
+use backstop_actors::gateway::GatewayConfig;
 use backstop_actors::halt::HaltSender;
 use backstop_actors::journal::MemoryJournal;
 use backstop_actors::topology::{self, Placement, Plan};
 use backstop_engine::command::Envelope;
 use backstop_engine::reference::{Options, Reference};
+use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
 use std::time::Instant;
 use world::World;
@@ -106,25 +107,18 @@ fn fills_through_actors(world: &World, shards: usize, placement: Placement) -> R
             let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
             let journal = Box::new(MemoryJournal::default());
             let plan = Plan { shards, placement, shows_accounts: false, gateway, journal };
-            let topology = topology::start(plan, &halt);
+            let topology = topology::start(plan, &halt)?;
             for batch in world.setup.chunks(BATCH) {
-                topology.gateway.send(Submit(batch.iter().cloned().map(Ok).collect())).await??;
+                topology.gateway.submit(batch.iter().cloned().map(Ok).collect()).await?;
             }
-            let batches: Vec<Submit> =
-                world.fills.chunks(BATCH).map(|batch| Submit(batch.iter().cloned().map(Ok).collect())).collect();
+            let batches: Vec<Vec<_>> =
+                world.fills.chunks(BATCH).map(|batch| batch.iter().cloned().map(Ok).collect()).collect();
             let started = Instant::now();
-            let mut waiting = Vec::with_capacity(batches.len());
-            for batch in batches {
-                waiting.push(topology.gateway.send(batch));
-                // Eight submissions on their way, as from eight connections.
-                if waiting.len() == 8 {
-                    for answer in waiting.drain(..) {
-                        answer.await??;
-                    }
-                }
-            }
-            for answer in waiting {
-                answer.await??;
+            // Eight submissions on their way, as from eight connections.
+            let sent = batches.into_iter().map(|batch| topology.gateway.submit(batch));
+            let mut answers = stream::iter(sent).buffered(8);
+            while let Some(answer) = answers.next().await {
+                answer?;
             }
             Ok::<f64, Failed>(started.elapsed().as_secs_f64())
         })?;

@@ -32,7 +32,7 @@ use crate::money::{Money, Price, Quantity};
 use crate::number::Sum;
 use crate::reject::Reject;
 use crate::rules::{Asset, Market, Rules};
-use crate::view::{FundView, PoolView};
+use crate::view::{DrawView, FundView, PoolView};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -455,7 +455,19 @@ impl Fund {
             entries: fund.ledger.entries(),
             last_hash: fund.ledger.last_hash().to_owned(),
             pools,
+            draws: self.draw_views(asset.index).ok()?,
         })
+    }
+
+    fn draw_views(&self, asset: AssetIx) -> Result<Vec<DrawView>, Reject> {
+        let mut views = Vec::new();
+        for market in self.rules.markets().iter().filter(|market| market.asset == asset) {
+            let (cap, drawn) = (market.pool.shared_draw_cap, self.drawn(market)?);
+            if cap.is_some() || drawn.is_positive() {
+                views.push(DrawView { market: market.name.clone(), cap, drawn });
+            }
+        }
+        Ok(views)
     }
 
     fn pool_view(&self, asset: AssetIx, name: &SmolStr, pool: &Pool) -> Result<PoolView, Reject> {

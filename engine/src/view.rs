@@ -47,6 +47,9 @@ pub struct PositionView {
     pub isolated_margin: Option<Money>,
     /// Its maintenance margin.
     pub maintenance_margin: Money,
+    /// Maintenance over equity of what stands behind it: its own when isolated, the account's when cross. Liquidation
+    /// at 1; none when equity is not above zero.
+    pub margin_ratio: Option<Rate>,
     /// The mark at which its scope is breached, everything else unchanged.
     pub liquidation_price: Option<Price>,
     /// The price at which the equity allotted to it is zero.
@@ -112,6 +115,17 @@ pub struct PoolView {
     pub headroom: Money,
 }
 
+/// What a market has drawn on the shared pool within its window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrawView {
+    /// The market.
+    pub market: SmolStr,
+    /// Most it may draw; none without a cap.
+    pub cap: Option<Money>,
+    /// Drawn, or held for its orders.
+    pub drawn: Money,
+}
+
 /// The fund of one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FundView {
@@ -133,6 +147,8 @@ pub struct FundView {
     pub last_hash: String,
     /// Its pools.
     pub pools: Vec<PoolView>,
+    /// Draws on the shared pool, by market that has any or a cap.
+    pub draws: Vec<DrawView>,
 }
 
 /// The balance of one asset: what came in against what is there. `error` is zero.

@@ -3,7 +3,7 @@
 use super::Api;
 use super::problem::Problem;
 use actix_web::{HttpResponse, web};
-use backstop_actors::conductor::{Ask, Query};
+use backstop_actors::conductor::Query;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -25,6 +25,6 @@ async fn healthz() -> &'static str {
 
 /// The actors answer.
 async fn readyz(api: web::Data<Api>) -> Result<&'static str, Problem> {
-    api.topology.conductor.send(Ask(Query::Marks)).await??;
+    api.topology.conductor.ask(Query::Marks).await?;
     Ok("ready\n")
 }

@@ -6,7 +6,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
-use backstop_actors::gateway::{Answer, Read, Submit};
+use backstop_actors::gateway::{Answer, Read};
 use backstop_engine::command::Envelope;
 use backstop_engine::decode::Malformed;
 use backstop_engine::reject::Code;
@@ -56,7 +56,7 @@ async fn submit(
     if reads.is_empty() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", "the request holds no command"));
     }
-    let answers = api.topology.gateway.send(Submit(reads)).await??;
+    let answers = api.topology.gateway.submit(reads).await?;
     Ok(write(&answers, form))
 }
 

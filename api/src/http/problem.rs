@@ -84,12 +84,6 @@ impl From<Stop> for Problem {
     }
 }
 
-impl From<actix::MailboxError> for Problem {
-    fn from(_: actix::MailboxError) -> Self {
-        Self::from(Refusal::Halted)
-    }
-}
-
 /// A query that cannot be read.
 pub(crate) fn bad_query(error: &QueryPayloadError) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()).field("query")

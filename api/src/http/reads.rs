@@ -4,7 +4,7 @@ use super::Api;
 use super::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use backstop_actors::conductor::{Answer, Answered, Ask, Query};
+use backstop_actors::conductor::{Answer, Answered, Query};
 use backstop_actors::publisher::{Look, Page, Read};
 use backstop_engine::id::{AccountId, Seq};
 use backstop_engine::rules::{Market, Rules};
@@ -75,7 +75,7 @@ fn page<T: Serialize>(items: Vec<T>, more: bool, last: Option<u64>, seq: Seq) ->
 }
 
 async fn ask(api: &Api, query: Query) -> Result<Answered, Problem> {
-    Ok(api.topology.conductor.send(Ask(query)).await??)
+    Ok(api.topology.conductor.ask(query).await?)
 }
 
 /// An object with the sequence number it holds at.
@@ -166,7 +166,7 @@ async fn fund(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpRespon
 
 async fn look(api: &Api, look: Look, query: &PageQuery) -> Result<HttpResponse, Problem> {
     let read = Read { look, after: query.after()?, limit: query.limit()? };
-    let (seq, found) = api.topology.publisher.send(read).await?;
+    let (seq, found) = api.topology.publisher.read(read).await?;
     Ok(match found {
         Page::Events(items, more) => {
             let last = items.last().map(|event| event.seq);
@@ -226,7 +226,7 @@ async fn status(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let answered = ask(&api, Query::Status).await?;
     let Answer::Status { state_hash, accounts, shards } = answered.answer else { return Err(unexpected()) };
     let read = Read { look: Look::Ticks, after: 0, limit: 1 };
-    let (_, ticks) = api.topology.publisher.send(read).await?;
+    let (_, ticks) = api.topology.publisher.read(read).await?;
     let Page::Ticks(count, median, high, max) = ticks else { return Err(unexpected()) };
     let seconds = |micros: u32| f64::from(micros) / 1_000_000.0;
     let body = json!({

@@ -6,7 +6,7 @@ use super::ledger::About;
 use super::{Fund, FundReply, SHARED};
 use crate::event::{AdlReason, Fact, Layer, LayerAmount, Reason};
 use crate::fund::Pool;
-use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Millis, OrderId};
+use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, OrderId};
 use crate::money::Money;
 use crate::number::{self, Rounding};
 use crate::reject::{Code, Reject};
@@ -165,7 +165,7 @@ impl Fund {
     }
 
     /// Paid to and held for a market out of the shared pool within its window.
-    fn drawn(&self, market: &Market) -> Result<Money, Reject> {
+    pub(super) fn drawn(&self, market: &Market) -> Result<Money, Reject> {
         let Some(draws) = self.draws.get(&market.index) else { return Ok(Money::ZERO) };
         let start = self.time.saturating_sub(market.pool.window_ms);
         let mut sum = draws.held;
@@ -322,18 +322,5 @@ impl Fund {
     pub(super) fn payable(&self, market: &Market, layer: Layer) -> Result<Money, Reject> {
         let undrawn = Market { adl: crate::rules::AdlRules::default(), ..market.clone() };
         Ok(self.free_for(&undrawn, layer)?.0.or_zero())
-    }
-
-    /// The windows of all draws end with their time; for those who show how much of a cap is left.
-    pub fn cap_left(&self, market: MarketIx, now: Millis) -> Option<Money> {
-        let rules = self.rules.market(market).ok()?;
-        let cap = rules.pool.shared_draw_cap?;
-        let start = now.saturating_sub(rules.pool.window_ms);
-        let draws = self.draws.get(&market);
-        let paid = draws.map_or(Ok(Money::ZERO), |draws| {
-            let recent = draws.paid.iter().filter(|(time, _)| *time >= start);
-            recent.map(|(_, amount)| *amount).try_fold(draws.held, Money::plus)
-        });
-        paid.and_then(|paid| cap.minus(paid)).ok().map(Money::or_zero)
     }
 }

@@ -199,11 +199,14 @@ impl MarginReport {
 
     /// Maintenance ÷ equity at 4 decimals, rounded up; none without positions or at equity ≤ 0.
     pub fn ratio(&self) -> Option<Rate> {
-        if !self.open || !self.equity.is_positive() {
-            return None;
-        }
-        number::div(self.maintenance.get(), self.equity.get(), 4, Rounding::Ceil).ok().map(Rate::new)
+        self.open.then(|| margin_ratio(self.maintenance, self.equity)).flatten()
     }
+}
+
+/// Maintenance ÷ equity at 4 decimals, rounded up; none at equity ≤ 0.
+pub(super) fn margin_ratio(maintenance: Money, equity: Money) -> Option<Rate> {
+    let ratio = || number::div(maintenance.get(), equity.get(), 4, Rounding::Ceil).ok().map(Rate::new);
+    equity.is_positive().then(ratio).flatten()
 }
 
 /// Equity of an isolated position: its margin + its PnL.

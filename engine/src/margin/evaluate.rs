@@ -2,7 +2,7 @@
 
 use super::Scope;
 use super::account::{Account, Position};
-use super::assess::{MarginReport, Valued, mode_of, value_for_breach};
+use super::assess::{MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
 use super::shard::Shard;
 use crate::event::Fact;
@@ -452,6 +452,7 @@ impl Shard {
             mode: mode_of(position),
             isolated_margin: position.isolated,
             maintenance_margin: valued.maintenance,
+            margin_ratio: margin_ratio(scope_maintenance, scope_equity),
             liquidation_price: self.liquidation_price(market, account, position, &valued),
             bankruptcy_price: match mark.or(entry) {
                 Some(price) => bankruptcy_price(market, position.quantity, price, allotted)?,

@@ -103,6 +103,24 @@ fn events_are_written_one_a_line_and_are_the_same_bytes_on_any_number_of_shards(
 }
 
 #[test]
+fn a_refusal_by_the_state_is_an_event_and_its_time_is_that_of_the_next_line() {
+    let late = r#"{"type":"withdraw","account":"alice","asset":"USDT","amount":"4000","time":1000}"#;
+    let rejected = r#"{"expect":"rejected","code":"insufficient_margin"}"#;
+    let file = Scratch::new("late.ndjson", format!("{LISTED}{late}\n{rejected}\n{{\"type\":\"tick\"}}\n"));
+    let out = Scratch::absent("events.ndjson");
+    let report = run_json(&[file.path(), "--events", out.path()]);
+    assert_eq!(report["files"][0]["refusals"], Value::Array(Vec::new()), "the tick is taken: {report}");
+    let tape = std::fs::read_to_string(&out.0).unwrap();
+    let events: Vec<Value> = tape.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused = events.iter().find(|event| event["type"] == "rejected").unwrap_or_else(|| panic!("{tape}"));
+    assert_eq!(
+        (&refused["code"], &refused["time"]),
+        (&Value::from("insufficient_margin"), &Value::from(1000)),
+        "{tape}"
+    );
+}
+
+#[test]
 fn a_difference_names_file_line_wanted_and_got_and_ends_with_1() {
     let wrong = r#"{"expect":"account","account":"alice","asset":"USDT","wallet":"4999.5"}"#;
     let right = r#"{"expect":"account","account":"bob","asset":"USDT","wallet":"20000"}"#;

@@ -98,7 +98,7 @@ fn events_are_written_one_a_line_and_are_the_same_bytes_on_any_number_of_shards(
             assert_eq!(event["seq"], place + 1, "{line}");
             assert!(event["type"].is_string() && event["time"].is_u64() && event["cause"].is_u64(), "{line}");
         }
-        assert!(tape.lines().count() > 1, "{}", path.display());
+        assert!(!tape.is_empty(), "{}", path.display());
     }
 }
 

@@ -7,7 +7,7 @@ mod problem;
 mod reads;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
 use backstop_actors::topology::Topology;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
@@ -21,6 +21,17 @@ const WORKERS: usize = 2;
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) topology: Topology,
+}
+
+/// A path that is read: GET, HEAD, and a problem for whatever else.
+fn read<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let routes = web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
+    routes.default_service(web::to(|| async { Err::<HttpResponse, _>(problem::Problem::method("GET, HEAD")) }))
 }
 
 /// Serves the API.

@@ -18,18 +18,24 @@ enum PlayError {
     Lost,
 }
 
+impl PlayError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Daemon(error) => error.code(),
+            Self::Demo(error) => error.code(),
+            Self::Lost => crate::exit::SOFTWARE,
+        }
+    }
+}
+
 /// Plays it: 0, or why it could not.
 pub(crate) fn demo(options: Demo) -> ExitCode {
     daemon::log();
     match play(options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(PlayError::Daemon(error)) => {
-            eprintln!("backstop: {error}");
-            ExitCode::from(error.code())
-        }
         Err(error) => {
             eprintln!("backstop: {error}");
-            ExitCode::from(crate::exit::USAGE)
+            ExitCode::from(error.code())
         }
     }
 }

@@ -11,6 +11,7 @@ pub use read::{Line, ReadError, Step, read};
 use crate::command::Command;
 use crate::decode::Malformed;
 use crate::event::Event;
+use crate::flow::EntryOutcome;
 use crate::id::{AccountId, Millis};
 use crate::reject::Reject;
 use crate::view::{AccountView, Conservation, FundView, MarkView};
@@ -18,8 +19,8 @@ use serde_json::Value;
 
 /// What a scenario is applied to.
 pub trait Subject {
-    /// Applies a command: its events, or the refusal.
-    fn submit(&mut self, command: &Command, time: Millis) -> Result<Vec<Event>, Reject>;
+    /// Applies a command: what became of it, or the refusal when it got no place.
+    fn submit(&mut self, command: &Command, time: Millis) -> Result<EntryOutcome, Reject>;
     /// An account.
     fn account(&mut self, account: &AccountId) -> Option<AccountView>;
     /// All prices.
@@ -33,9 +34,8 @@ pub trait Subject {
 }
 
 impl Subject for crate::reference::Reference {
-    fn submit(&mut self, command: &Command, time: Millis) -> Result<Vec<Event>, Reject> {
-        let outcome = Self::submit(self, command, time)?;
-        outcome.result.map(|()| outcome.events)
+    fn submit(&mut self, command: &Command, time: Millis) -> Result<EntryOutcome, Reject> {
+        Self::submit(self, command, time)
     }
 
     fn account(&mut self, account: &AccountId) -> Option<AccountView> {
@@ -120,15 +120,16 @@ pub fn run(lines: &[Line], subject: &mut impl Subject) -> Report {
             Step::Command(read) => {
                 note(&mut report, refused.take());
                 report.commands = report.commands.saturating_add(1);
-                match apply(read, &mut time, subject) {
-                    Ok((tick, events)) => {
-                        if tick {
-                            window.clear();
-                        }
-                        window.extend(events.iter().filter_map(|event| serde_json::to_value(event).ok()));
-                        report.events.extend(events);
+                let result = apply(read, &mut time, subject).and_then(|(tick, outcome)| {
+                    if tick {
+                        window.clear();
                     }
-                    Err(malformed) => refused = Some(Refused { line: line.number, malformed, expected: false }),
+                    window.extend(outcome.events.iter().filter_map(|event| serde_json::to_value(event).ok()));
+                    report.events.extend(outcome.events);
+                    outcome.result.map_err(refusal)
+                });
+                if let Err(malformed) = result {
+                    refused = Some(Refused { line: line.number, malformed, expected: false });
                 }
             }
             Step::Expect(wanted) => {
@@ -152,18 +153,21 @@ pub fn run(lines: &[Line], subject: &mut impl Subject) -> Report {
     report
 }
 
+fn refusal(reject: Reject) -> Malformed {
+    Malformed { code: reject.code, field: reject.field.to_owned(), message: reject.to_string() }
+}
+
+/// Also a command that the state refuses has its place, its time and its event.
 fn apply(
     read: &Result<crate::command::Envelope, Malformed>,
     time: &mut Millis,
     subject: &mut impl Subject,
-) -> Result<(bool, Vec<Event>), Malformed> {
+) -> Result<(bool, EntryOutcome), Malformed> {
     let envelope = read.as_ref().map_err(Clone::clone)?;
     let at = envelope.time.unwrap_or(*time);
-    let refuse =
-        |reject: Reject| Malformed { code: reject.code, field: reject.field.to_owned(), message: reject.to_string() };
-    let events = subject.submit(&envelope.command, at).map_err(refuse)?;
+    let outcome = subject.submit(&envelope.command, at).map_err(refusal)?;
     *time = at;
-    Ok((envelope.command == Command::Tick, events))
+    Ok((envelope.command == Command::Tick, outcome))
 }
 
 fn note(report: &mut Report, refused: Option<Refused>) {

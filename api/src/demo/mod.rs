@@ -121,6 +121,17 @@ pub(crate) enum DemoError {
     Json(#[from] serde_json::Error),
 }
 
+impl DemoError {
+    /// How the process ends.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Candles(candles::CandleError::Io { .. }) | Self::Output(_) => crate::exit::IO,
+            Self::Candles(_) | Self::Options(_) => crate::exit::USAGE,
+            Self::Client(_) | Self::Refused { .. } | Self::Json(_) => crate::exit::SOFTWARE,
+        }
+    }
+}
+
 /// Plays the prices against the daemon at `api` (and `admin`), shows progress on `progress`, writes the report to `out`.
 ///
 /// # Errors

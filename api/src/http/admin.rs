@@ -8,9 +8,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/metrics", web::get().to(metrics))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz));
+        .service(super::read("/metrics", metrics))
+        .service(super::read("/healthz", healthz))
+        .service(super::read("/readyz", readyz));
 }
 
 async fn metrics(handle: web::Data<PrometheusHandle>) -> HttpResponse {

@@ -16,12 +16,12 @@ use serde_json::value::RawValue;
 const COMMAND_MAX: usize = 64 * 1024;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/v1/commands").route(web::post().to(submit)).default_service(web::to(method)));
+    config.service(web::resource("/v1/commands").route(web::post().to(submit)).default_service(web::to(post_only)));
 }
 
 /// The path takes POST only.
-async fn method() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "commands are sent by POST"))
+async fn post_only() -> Result<HttpResponse, Problem> {
+    Err(Problem::method("POST"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ enum Form {
 
 fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match named.split(';').next().unwrap_or_default().trim() {
+    match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => Ok(Form::Array),
         "application/x-ndjson" => Ok(Form::Lines),
         other => {

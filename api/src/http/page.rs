@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.route("/", web::get().to(dashboard));
+    config.service(super::read("/", dashboard));
 }
 
 async fn dashboard() -> HttpResponse {

@@ -12,7 +12,7 @@ use serde::Serialize;
 #[error("{detail}")]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
-    kind: String,
+    kind: Box<str>,
     title: &'static str,
     status: u16,
     code: &'static str,
@@ -20,26 +20,42 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
     #[serde(skip)]
-    retry_after_ms: Option<u64>,
+    hint: Option<Hint>,
+}
+
+/// What a header says beside.
+#[derive(Debug, Clone, Copy)]
+enum Hint {
+    /// Come back after so many milliseconds.
+    RetryAfter(u64),
+    /// These methods are taken.
+    Allow(&'static str),
 }
 
 impl Problem {
     /// A problem of a code.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("/problems/{code}"),
+            kind: format!("/problems/{code}").into(),
             title: status.canonical_reason().unwrap_or("error"),
             status: status.as_u16(),
             code,
             detail: detail.into(),
             field: None,
-            retry_after_ms: None,
+            hint: None,
         }
     }
 
     /// About a field.
     pub(crate) fn field(self, field: &'static str) -> Self {
         Self { field: Some(field), ..self }
+    }
+
+    /// The path takes these methods only.
+    pub(crate) fn method(allow: &'static str) -> Self {
+        let detail = format!("this path takes {allow}");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        Self { hint: Some(Hint::Allow(allow)), ..problem }
     }
 
     /// There is no such thing.
@@ -56,9 +72,12 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.content_type("application/problem+json");
-        if let Some(after) = self.retry_after_ms {
-            // The header counts whole seconds.
-            response.insert_header(("Retry-After", after.div_ceil(1_000).to_string()));
+        if let Some(hint) = self.hint {
+            response.insert_header(match hint {
+                // The header counts whole seconds.
+                Hint::RetryAfter(ms) => ("Retry-After", ms.div_ceil(1_000).to_string()),
+                Hint::Allow(methods) => ("Allow", methods.to_owned()),
+            });
         }
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
@@ -69,7 +88,7 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         match refusal {
             Refusal::Overloaded { retry_after_ms } => Self {
-                retry_after_ms: Some(retry_after_ms),
+                hint: Some(Hint::RetryAfter(retry_after_ms)),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
             },
             Refusal::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),

@@ -19,16 +19,16 @@ const LIMIT_MAX: usize = 1_000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/v1/accounts/{account}", web::get().to(account))
-        .route("/v1/accounts/{account}/positions", web::get().to(positions))
-        .route("/v1/markets", web::get().to(markets))
-        .route("/v1/markets/{market}/mark", web::get().to(mark))
-        .route("/v1/fund/{asset}", web::get().to(fund))
-        .route("/v1/fund/{asset}/ledger", web::get().to(ledger))
-        .route("/v1/liquidations", web::get().to(liquidations))
-        .route("/v1/adl", web::get().to(adl))
-        .route("/v1/conservation", web::get().to(conservation))
-        .route("/v1/status", web::get().to(status));
+        .service(super::read("/v1/accounts/{account}", account))
+        .service(super::read("/v1/accounts/{account}/positions", positions))
+        .service(super::read("/v1/markets", markets))
+        .service(super::read("/v1/markets/{market}/mark", mark))
+        .service(super::read("/v1/fund/{asset}", fund))
+        .service(super::read("/v1/fund/{asset}/ledger", ledger))
+        .service(super::read("/v1/liquidations", liquidations))
+        .service(super::read("/v1/adl", adl))
+        .service(super::read("/v1/conservation", conservation))
+        .service(super::read("/v1/status", status));
 }
 
 /// Which page.

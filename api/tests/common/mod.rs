@@ -1,0 +1,275 @@
+//! The real binary under test: a daemon on free ports that ends with its test, and a client that hides nothing.
+//!
+//! Nobody sleeps here: readiness is a line on standard error, and whatever else must come is asked for again.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::arithmetic_side_effects)]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longer than anything here takes on a busy machine; reached only when something hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary, untouched by the settings of whoever runs the tests.
+pub(crate) fn backstop(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstop"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BACKSTOP") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn ended(arguments: &[&str]) -> Output {
+    backstop(arguments).output().unwrap()
+}
+
+/// Its exit code.
+pub(crate) fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("ended by a signal: {output:?}"))
+}
+
+/// What it wrote, for people to read.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A file that no other test has, gone with its owner.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    /// With a content.
+    pub(crate) fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let scratch = Self::absent(name);
+        std::fs::write(&scratch.0, content).unwrap();
+        scratch
+    }
+
+    /// A name where nothing is yet.
+    pub(crate) fn absent(name: &str) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let unique = format!("backstop-{}-{}-{name}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(std::env::temp_dir().join(unique))
+    }
+
+    /// As an argument.
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) kind: String,
+    pub(crate) allow: Option<String>,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body as one JSON value a line.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.body.lines().map(read).collect()
+    }
+
+    /// Is it a problem as RFC 9457 has them, of this status and code?
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.kind, "application/problem+json", "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["type"], format!("/problems/{code}"), "{problem}");
+        for field in ["title", "detail"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field} in {problem}");
+        }
+    }
+}
+
+/// A daemon.
+pub(crate) struct Daemon {
+    child: Child,
+    log: Option<JoinHandle<String>>,
+    agent: ureq::Agent,
+    /// `host:port` of the API.
+    pub(crate) api: String,
+    /// `host:port` of metrics and health.
+    pub(crate) admin: String,
+}
+
+/// The addresses in the line of the log that says it serves.
+fn addresses(line: &str) -> Option<(String, String)> {
+    let field = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
+    Some((field("api=")?, field("admin=")?)).filter(|_| line.contains("serving"))
+}
+
+impl Daemon {
+    /// On one shard, without ticks of its own.
+    pub(crate) fn start() -> Self {
+        Self::with(&["--mark-interval-ms", "0"])
+    }
+
+    /// With more flags.
+    pub(crate) fn with(flags: &[&str]) -> Self {
+        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let arguments: Vec<&str> = fixed.iter().chain(flags).copied().collect();
+        let mut child = backstop(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let (ready, readiness) = mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let mut whole = String::new();
+            loop {
+                let start = whole.len();
+                // The log is read to its end, or the daemon would wait for a full pipe.
+                if log.read_line(&mut whole).unwrap_or(0) == 0 {
+                    return whole;
+                }
+                if let Some(found) = addresses(&whole[start..]) {
+                    let _ = ready.send(found);
+                }
+            }
+        });
+        let Ok((api, admin)) = readiness.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the daemon did not start: {}", reader.join().unwrap());
+        };
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        Self { child, log: Some(reader), agent: config.into(), api, admin }
+    }
+
+    fn answered(sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
+        let mut response = sent.unwrap();
+        let header = |name: &str| {
+            let value = response.headers().get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        let (kind, allow) = (header("content-type").unwrap_or_default(), header("allow"));
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
+        Reply { status, kind, allow, body }
+    }
+
+    /// Reads from the API.
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        Self::answered(self.agent.get(format!("http://{}{path}", self.api)).call())
+    }
+
+    /// Reads from the API what must be there.
+    #[track_caller]
+    pub(crate) fn read(&self, path: &str) -> Value {
+        let reply = self.get(path);
+        assert_eq!((reply.status, reply.kind.as_str()), (200, "application/json"), "{path}: {reply:?}");
+        reply.json()
+    }
+
+    /// Reads from the admin listener.
+    pub(crate) fn admin(&self, path: &str) -> Reply {
+        Self::answered(self.agent.get(format!("http://{}{path}", self.admin)).call())
+    }
+
+    /// Sends a body as it is.
+    pub(crate) fn post(&self, kind: &str, body: impl AsRef<[u8]>) -> Reply {
+        let request = self.agent.post(format!("http://{}/v1/commands", self.api)).header("content-type", kind);
+        Self::answered(request.send(body.as_ref()))
+    }
+
+    /// Sends one command a line, and expects one answer a line.
+    #[track_caller]
+    pub(crate) fn send(&self, lines: &str) -> Vec<Value> {
+        let reply = self.post("application/x-ndjson", lines);
+        assert_eq!((reply.status, reply.kind.as_str()), (200, "application/x-ndjson"), "{reply:?}");
+        let wanted = lines.lines().filter(|line| !line.trim().is_empty()).count();
+        let answers = reply.lines();
+        assert_eq!(answers.len(), wanted, "{answers:?}");
+        answers
+    }
+
+    /// Sends one command a line, each of which is taken.
+    #[track_caller]
+    pub(crate) fn apply(&self, lines: &str) -> Vec<Value> {
+        let answers = self.send(lines);
+        for (answer, line) in answers.iter().zip(lines.lines().filter(|line| !line.trim().is_empty())) {
+            assert!(answer["seq"].is_u64() && answer.get("code").is_none(), "{line}\n{answer}");
+        }
+        answers
+    }
+
+    /// Any request without a body.
+    pub(crate) fn request(&self, method: &str, path: &str) -> Reply {
+        let url = format!("http://{}{path}", self.api);
+        let request = ureq::http::Request::builder().method(method).uri(url).body(()).unwrap();
+        Self::answered(self.agent.run(request))
+    }
+
+    /// The state, in one line.
+    #[track_caller]
+    pub(crate) fn state_hash(&self) -> String {
+        let status = self.read("/v1/status");
+        status["state_hash"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+    }
+
+    /// A connection that says what no client would. It gives up rather than hang.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.api).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends bytes as they are and reads until the daemon closes the connection.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Sends a signal; how it ended, and its log.
+    pub(crate) fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        (status, self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(log) = self.log.take() {
+            let log = log.join().unwrap_or_default();
+            if std::thread::panicking() {
+                eprintln!("the daemon's log:\n{log}");
+            }
+        }
+    }
+}

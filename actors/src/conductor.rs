@@ -124,7 +124,8 @@ impl Handler<ApplyBatch> for Conductor {
 
     fn handle(&mut self, batch: ApplyBatch, ctx: &mut Self::Context) {
         self.depth.leave();
-        let Some(flow) = self.flow.take() else { unreachable!("one batch at a time") };
+        // Without a flow the daemon is stopping: a batch before this one could not be applied.
+        let Some(flow) = self.flow.take() else { return };
         let work = apply(flow, self.floor.clone(), self.publisher.clone(), batch.entries);
         work.into_actor(self)
             .map(|done, conductor, ctx| match done {

@@ -217,6 +217,12 @@ impl Gateway {
             match self.producers.look_up(producer, *number) {
                 Known::Next => {}
                 Known::Before => return Slot::Same(producer.clone(), *number),
+                Known::Crowd(most) => {
+                    let most = u64::try_from(most).unwrap_or(u64::MAX);
+                    let reject =
+                        Reject::limit(Code::OutOfRange, "producer", most.saturating_add(1).into(), most.into());
+                    return Slot::Done(Answer::rejected(&reject, None));
+                }
                 Known::Gap(expected) => {
                     let reject = Reject::limit(Code::OutOfOrder, "number", (*number).into(), expected.into());
                     return Slot::Done(Answer::rejected(&reject, None));

@@ -63,7 +63,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, DaemonError> {
 /// Logs go to standard error; `BACKSTOP_LOG` says which.
 pub(crate) fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("BACKSTOP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,actix_server=warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,actix_server=warn,actix_http=off"));
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -193,7 +193,11 @@ impl<'a> Fields<'a> {
         let Some(value) = number::parse(&text) else {
             let digits = text.bytes().filter(u8::is_ascii_digit).count();
             let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
-            let code = if numeric && digits > 28 { Code::TooPrecise } else { Code::NotADecimal };
+            let code = match (numeric && digits > 28, text.contains('.')) {
+                (false, _) => Code::NotADecimal,
+                (true, false) => Code::OutOfRange,
+                (true, true) => Code::TooPrecise,
+            };
             return Err(Malformed::with(code, self.path(name), &text));
         };
         let value = value.normalize();

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Answers remembered per producer: more than any producer has on its way at once.
 const REMEMBERED: usize = 65_536;
 
+/// Producers there may be: a venue has a handful. Each remembers some megabytes.
+const PRODUCERS_MAX: usize = 64;
+
 /// What a number is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
@@ -17,6 +20,8 @@ pub(super) enum Known {
     Before,
     /// Not the next; this is.
     Gap(u64),
+    /// One producer too many.
+    Crowd(usize),
 }
 
 #[derive(Default)]
@@ -32,6 +37,9 @@ pub(super) struct Producers(BTreeMap<SmolStr, Producer>);
 
 impl Producers {
     pub(super) fn look_up(&self, producer: &str, number: u64) -> Known {
+        if self.0.len() >= PRODUCERS_MAX && !self.0.contains_key(producer) {
+            return Known::Crowd(PRODUCERS_MAX);
+        }
         let last = self.0.get(producer).map_or(0, |known| known.last);
         let next = last.saturating_add(1);
         match number.cmp(&next) {
@@ -84,6 +92,16 @@ mod tests {
 
     fn accepted(seq: u64) -> Answer {
         Answer::Accepted { seq, time: 0, events: Vec::new() }
+    }
+
+    #[test]
+    fn there_are_only_so_many_producers() {
+        let mut producers = Producers::default();
+        for number in 0..PRODUCERS_MAX {
+            producers.take(&SmolStr::new(number.to_string()), 1, None);
+        }
+        assert_eq!(producers.look_up("one more", 1), Known::Crowd(PRODUCERS_MAX));
+        assert_eq!(producers.look_up("0", 2), Known::Next);
     }
 
     #[test]

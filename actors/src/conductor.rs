@@ -171,7 +171,7 @@ async fn apply(
                 break;
             }
         }
-        let kinds = piece.iter().map(|entry| kind(&entry.instruction)).collect();
+        let kinds = piece.iter().map(|entry| entry.kind).collect();
         let inverse = piece.iter().filter_map(inverse).collect();
         let started = Instant::now();
         let outcome = flow.batch(piece, &mut floor).await?;
@@ -191,31 +191,6 @@ fn inverse(entry: &Entry) -> Option<(SmolStr, Notional)> {
             Some((market.name.clone(), Notional::new(market.contract_size.get())))
         }
         _ => None,
-    }
-}
-
-fn kind(instruction: &Instruction) -> &'static str {
-    match instruction {
-        Instruction::ListAsset(_) => "list_asset",
-        Instruction::ListMarket(_) => "list_market",
-        Instruction::Deposit { .. } => "deposit",
-        Instruction::Withdraw { .. } => "withdraw",
-        Instruction::SetMarginMode { .. } => "set_margin_mode",
-        Instruction::SetPositionMode { .. } => "set_position_mode",
-        Instruction::SetLeverage { .. } => "set_leverage",
-        Instruction::MoveMargin { .. } => "move_margin",
-        Instruction::ReserveMargin { .. } => "reserve_margin",
-        Instruction::ReleaseMargin { .. } => "release_margin",
-        Instruction::Fill(_) => "fill",
-        Instruction::Observe { .. } => "price",
-        Instruction::Tick => "tick",
-        Instruction::FundingRate { .. } => "funding_rate",
-        Instruction::Funding { .. } => "funding",
-        Instruction::FundingCorrection { .. } => "funding_correction",
-        Instruction::FundCredit { .. } => "fund_credit",
-        Instruction::SetInjectionLine { .. } => "set_injection_line",
-        Instruction::LiquidationFill { .. } => "liquidation_fill",
-        Instruction::LiquidationDone { .. } => "liquidation_done",
     }
 }
 

@@ -14,6 +14,3 @@ mod ranking;
 mod share;
 
 pub use ranking::{Cut, Ranked, Ranking, Standing};
-
-#[cfg(test)]
-mod tests;

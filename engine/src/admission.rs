@@ -52,7 +52,7 @@ impl Admission {
         }
         self.last_seq = seq;
         self.last_time = time;
-        Ok(Entry { seq, time, instruction })
+        Ok(Entry { seq, time, kind: command.kind(), instruction })
     }
 
     fn resolve(&self, command: &Command) -> Result<Instruction, Reject> {

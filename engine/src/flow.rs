@@ -199,16 +199,6 @@ impl Flow {
         EntryOutcome { seq: entry.seq, time: entry.time, result, events }
     }
 
-    /// How many events there have been.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Goes on counting events from here: after a restart.
-    pub fn resume_events(&mut self, events: u64) {
-        self.events = events;
-    }
-
     async fn funding(
         &mut self,
         entry: &Entry,

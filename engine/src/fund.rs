@@ -24,7 +24,7 @@ pub use pool::Pool;
 
 use crate::adl::{Cut, Ranking};
 use crate::command::CreditSource;
-use crate::event::{AdlReason, Fact, LayerAmount, Reason};
+use crate::event::{AdlReason, Fact, Reason};
 use crate::id::{AccountId, AssetIx, ClaimId, LiquidationId, MarketIx, Millis, OrderId, Seq, Side};
 use crate::instruction::{Entry, Instruction};
 use crate::margin::{Haircut, Scope};
@@ -493,12 +493,4 @@ impl Fund {
             headroom: pool.balance.minus(pool.reserved)?.minus(trigger)?,
         })
     }
-
-    /// Names of the layers a coverage consists of, for those who show it.
-    pub fn layers(&self, order: OrderId) -> Vec<LayerAmount> {
-        self.coverages.get(&order).map(|coverage| coverage.granted_layers()).unwrap_or_default()
-    }
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,6 +14,8 @@ pub struct Entry {
     pub seq: Seq,
     /// Its time.
     pub time: Millis,
+    /// The type of the command.
+    pub kind: &'static str,
     /// What to do.
     pub instruction: Instruction,
 }

@@ -104,6 +104,3 @@ impl Oracle {
         self.rules.iter().filter_map(age).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,7 +9,8 @@
 //! | `plan` | which position, how much of it, its bankruptcy price |
 //! | `venue` | the embedded liquidity model |
 //! | `queue` | the order of liquidations, their start and end |
-//! | `execute` | one order: coverage, execution, settlement, residual |
+//! | `execute` | one order: coverage, execution, settlement |
+//! | `residual` | what nobody covers or nobody bought: takeover, ADL, an unbacked loss |
 //! | `external` | fills, expiry and refusal of orders that left |
 //! | `inventory` | unwinding what the fund has taken over |
 
@@ -18,6 +19,7 @@ mod external;
 mod inventory;
 mod plan;
 mod queue;
+mod residual;
 mod venue;
 
 pub use plan::{Plan, choose, plan};

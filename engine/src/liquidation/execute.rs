@@ -6,12 +6,12 @@ use crate::event::{AdlReason, Fact};
 use crate::flow::Stop;
 use crate::fund::{FundReply, FundRequest};
 use crate::id::{AccountId, Leg, LiquidationId, OrderId, Side};
-use crate::margin::{Posting, Report};
+use crate::margin::{Posting, Report, Scope};
 use crate::money::{Money, Notional, Price, Quantity};
 use crate::number::{self, Rounding};
 use crate::oracle::Observation;
 use crate::reject::Reject;
-use crate::rules::{AdlPrice, EmbeddedVenue, Market, Residual, Surplus, Venue};
+use crate::rules::{EmbeddedVenue, Market, Surplus, Venue};
 
 /// What a trade is measured against.
 #[derive(Debug, Clone)]
@@ -33,25 +33,63 @@ pub(super) struct Deal {
     pub(super) charges: bool,
 }
 
+/// A step of a liquidation: what is to be closed, whose, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Step<'s> {
+    pub(super) liquidation: LiquidationId,
+    pub(super) account: AccountId,
+    pub(super) scope: Scope,
+    pub(super) market: &'s Market,
+    pub(super) plan: &'s Plan,
+}
+
+impl Step<'_> {
+    /// The side of the order that closes the position.
+    pub(super) fn side(&self) -> Side {
+        if self.plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy }
+    }
+
+    /// A trade of `quantity` of the position, worth `value` at `price`.
+    pub(super) fn deal(
+        &self,
+        order: OrderId,
+        quantity: Quantity,
+        value: Money,
+        price: Price,
+        charges: bool,
+    ) -> Result<Deal, Reject> {
+        let signed = signed(self.side(), quantity);
+        Ok(Deal {
+            liquidation: self.liquidation,
+            order,
+            step: 1,
+            account: self.account.clone(),
+            leg: self.plan.position.leg,
+            signed,
+            value,
+            par: self.market.trade_value(signed, self.plan.bankruptcy)?,
+            price,
+            bankruptcy: self.plan.bankruptcy,
+            charges,
+        })
+    }
+}
+
 impl Queue {
     /// Executes a plan. `unfilled`: an external order for it has ended; go straight to the residual.
     pub(super) async fn execute(
         &mut self,
-        id: LiquidationId,
-        report: &Report,
-        market: &Market,
-        plan: &Plan,
+        step: &Step<'_>,
         unfilled: bool,
         desk: &mut impl FundDesk,
     ) -> Result<(), Stop> {
-        let long = plan.position.quantity.is_positive();
-        let side = if long { Side::Sell } else { Side::Buy };
+        let (market, plan) = (step.market, step.plan);
         if unfilled {
-            return self.residual(id, report, market, plan, plan.quantity, AdlReason::Unfilled, desk).await;
+            return self.residual(step, plan.quantity, AdlReason::Unfilled, desk).await;
         }
-        let asked = self.worst_loss(market, plan, side, plan.quantity)?;
+        let asked = self.worst_loss(step, plan.quantity)?;
         let order = self.order_id();
-        let (granted, bound) = self.reserve(order, id, report, market, asked, desk).await?;
+        let (granted, bound) = self.reserve(order, step, asked, desk).await?;
         let mut covered = plan.quantity;
         if granted < asked {
             let part = number::mul_div(
@@ -63,18 +101,18 @@ impl Queue {
             )?;
             covered = market.to_lot(Quantity::new(part), Rounding::Floor)?;
             // Rounding each loss up may take a lot more than the share: give one back until it fits.
-            while covered.is_positive() && self.worst_loss(market, plan, side, covered)? > granted {
+            while covered.is_positive() && self.worst_loss(step, covered)? > granted {
                 covered = covered.minus(market.lot_size)?;
             }
         }
         let rest = plan.quantity.minus(covered)?;
         if covered.is_positive() {
             self.use_pace(market, covered, plan.mark)?;
-            self.tell_order(id, order, market, plan, side, covered, (granted, granted))?;
+            let limit = self.tell_order(step, order, covered, (granted, granted))?;
             match &market.venue {
-                Venue::External => self.send(id, order, market, plan, side, covered, granted)?,
+                Venue::External => self.send(step, order, covered, limit),
                 Venue::Embedded(model) => {
-                    let deal = self.trade(id, order, market, model, plan, side, covered, report)?;
+                    let deal = self.trade(step, order, model, covered)?;
                     self.settle(market, deal, desk).await?;
                     self.release(order, desk).await?;
                 }
@@ -83,7 +121,7 @@ impl Queue {
             self.release(order, desk).await?;
         }
         if rest.is_positive() {
-            self.residual(id, report, market, plan, rest, bound, desk).await?;
+            self.residual(step, rest, bound, desk).await?;
         }
         Ok(())
     }
@@ -91,18 +129,16 @@ impl Queue {
     pub(super) async fn reserve(
         &mut self,
         order: OrderId,
-        liquidation: LiquidationId,
-        report: &Report,
-        market: &Market,
+        step: &Step<'_>,
         asked: Money,
         desk: &mut impl FundDesk,
     ) -> Result<(Money, AdlReason), Stop> {
         let request = FundRequest::Reserve {
             order,
-            liquidation,
-            account: report.account.clone(),
-            scope: report.scope,
-            market: market.index,
+            liquidation: step.liquidation,
+            account: step.account.clone(),
+            scope: step.scope,
+            market: step.market.index,
             asked,
         };
         let (reply, facts) = desk.ask(request).await?;
@@ -121,7 +157,8 @@ impl Queue {
 
     /// The worst loss that closing `quantity` may cost the fund: at the depth of the embedded venue, at the mark of an
     /// external one. Rounded up at the asset's scale.
-    fn worst_loss(&self, market: &Market, plan: &Plan, side: Side, quantity: Quantity) -> Result<Money, Reject> {
+    pub(super) fn worst_loss(&self, step: &Step<'_>, quantity: Quantity) -> Result<Money, Reject> {
+        let (market, plan, side) = (step.market, step.plan, step.side());
         let price = match &market.venue {
             Venue::External => plan.mark,
             Venue::Embedded(model) => {
@@ -134,107 +171,62 @@ impl Queue {
         Ok((-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one order")]
+    /// Tells of an order: its limit price. `worst` is the loss the limit allows for.
     pub(super) fn tell_order(
         &mut self,
-        liquidation: LiquidationId,
+        step: &Step<'_>,
         order: OrderId,
-        market: &Market,
-        plan: &Plan,
-        side: Side,
         quantity: Quantity,
         (coverage, worst): (Money, Money),
     ) -> Result<Price, Reject> {
-        let limit = limit_price(market, plan, side, quantity, worst)?;
+        let limit_price = limit_price(step.market, step.plan, step.side(), quantity, worst)?;
         self.out.facts.push(Fact::LiquidationOrder {
-            liquidation,
+            liquidation: step.liquidation,
             order,
-            market: market.name.clone(),
-            side,
+            market: step.market.name.clone(),
+            side: step.side(),
             quantity,
-            limit_price: limit,
-            bankruptcy_price: plan.bankruptcy,
+            limit_price,
+            bankruptcy_price: step.plan.bankruptcy,
             coverage,
         });
-        Ok(limit)
+        Ok(limit_price)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one order")]
-    fn send(
-        &mut self,
-        liquidation: LiquidationId,
-        order: OrderId,
-        market: &Market,
-        plan: &Plan,
-        side: Side,
-        quantity: Quantity,
-        coverage: Money,
-    ) -> Result<(), Reject> {
-        let account = self.liquidations.get(&liquidation).map(|known| known.account.clone());
-        let Some(account) = account else { return Ok(()) };
+    /// Leaves an order with the external venue.
+    pub(super) fn send(&mut self, step: &Step<'_>, order: OrderId, quantity: Quantity, limit: Price) {
+        let (account, market, leg) = (step.account.clone(), step.market.index, step.plan.position.leg);
         let open = Order {
-            liquidation,
+            liquidation: step.liquidation,
             account: account.clone(),
-            market: market.index,
-            leg: plan.position.leg,
-            side,
+            market,
+            leg,
+            side: step.side(),
             left: quantity,
-            limit: limit_price(market, plan, side, quantity, coverage)?,
-            bankruptcy: plan.bankruptcy,
-            deadline: self.time.saturating_add(market.liquidation.order_ttl_ms),
+            limit,
+            bankruptcy: step.plan.bankruptcy,
+            deadline: self.time.saturating_add(step.market.liquidation.order_ttl_ms),
             trades: std::collections::BTreeSet::new(),
             step: 0,
             unwinds: account.is_house(),
         };
         self.orders.insert(order, open);
-        if let Some(known) = self.liquidations.get_mut(&liquidation) {
+        if let Some(known) = self.liquidations.get_mut(&step.liquidation) {
             known.orders.insert(order);
         }
-        let (market, leg) = (market.index, plan.position.leg);
         self.out.postings.push(Posting::Lock { account, market, leg, quantity });
-        Ok(())
     }
 
-    /// Sends the order for the inventory of the fund.
-    pub(super) fn send_unwinding(
+    pub(super) fn trade(
         &mut self,
-        liquidation: LiquidationId,
+        step: &Step<'_>,
         order: OrderId,
-        market: &Market,
-        plan: &Plan,
-        side: Side,
-        (quantity, coverage): (Quantity, Money),
-    ) -> Result<(), Reject> {
-        self.send(liquidation, order, market, plan, side, quantity, coverage)
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the parts of one execution")]
-    fn trade(
-        &mut self,
-        liquidation: LiquidationId,
-        order: OrderId,
-        market: &Market,
         model: &EmbeddedVenue,
-        plan: &Plan,
-        side: Side,
         quantity: Quantity,
-        report: &Report,
     ) -> Result<Deal, Reject> {
-        let price = self.execute_embedded(market, model, side, quantity, plan.mark)?;
-        let signed = signed(side, quantity);
-        Ok(Deal {
-            liquidation,
-            order,
-            step: 1,
-            account: report.account.clone(),
-            leg: plan.position.leg,
-            signed,
-            value: market.trade_value(signed, price)?,
-            par: market.trade_value(signed, plan.bankruptcy)?,
-            price,
-            bankruptcy: plan.bankruptcy,
-            charges: true,
-        })
+        let price = self.execute_embedded(step.market, model, step.side(), quantity, step.plan.mark)?;
+        let value = step.market.trade_value(signed(step.side(), quantity), price)?;
+        step.deal(order, quantity, value, price, true)
     }
 
     /// Executes on the liquidity model: the average price.
@@ -289,7 +281,16 @@ impl Queue {
         let market = self.rules.market(market)?.clone();
         let shortfall = (-report.equity).quantise(market.asset_scale, Rounding::Ceil)?;
         let order = self.order_id();
-        self.reserve(order, liquidation, report, &market, shortfall, desk).await?;
+        let request = FundRequest::Reserve {
+            order,
+            liquidation,
+            account: report.account.clone(),
+            scope: report.scope,
+            market: market.index,
+            asked: shortfall,
+        };
+        let (_, facts) = desk.ask(request).await?;
+        self.out.facts.extend(facts);
         let (fee, surplus) = (Money::ZERO, Money::ZERO);
         let (_, facts) = desk.ask(FundRequest::Settle { order, step: 1, fee, surplus, shortfall }).await?;
         self.out.facts.extend(facts);
@@ -307,7 +308,12 @@ impl Queue {
     }
 
     /// Fee, surplus and shortfall of a trade: what the account is credited (+) or charged (−) by the fund.
-    async fn settle_money(&mut self, market: &Market, deal: &Deal, desk: &mut impl FundDesk) -> Result<Money, Stop> {
+    pub(super) async fn settle_money(
+        &mut self,
+        market: &Market,
+        deal: &Deal,
+        desk: &mut impl FundDesk,
+    ) -> Result<Money, Stop> {
         let gain = deal.par.minus(deal.value)?;
         let (fee, surplus, kept_by_fund) = if deal.charges && gain.is_positive() {
             charges(market, deal, gain)?
@@ -337,7 +343,7 @@ impl Queue {
         Ok(shortfall.minus(fee)?.minus(kept_by_fund)?)
     }
 
-    fn post_trade(&mut self, market: &Market, deal: &Deal, credit: Money) {
+    pub(super) fn post_trade(&mut self, market: &Market, deal: &Deal, credit: Money) {
         self.out.postings.push(Posting::Trade {
             account: deal.account.clone(),
             market: market.index,
@@ -347,166 +353,6 @@ impl Queue {
             credit,
             liquidates: true,
         });
-    }
-
-    /// What nobody covers or nobody bought: taken over, or closed against other accounts, or at last closed without
-    /// anybody backing the loss.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
-    async fn residual(
-        &mut self,
-        id: LiquidationId,
-        report: &Report,
-        market: &Market,
-        plan: &Plan,
-        quantity: Quantity,
-        reason: AdlReason,
-        desk: &mut impl FundDesk,
-    ) -> Result<(), Stop> {
-        if market.liquidation.residual == Residual::Takeover
-            && self.take_over(id, report, market, plan, quantity, desk).await?
-        {
-            return Ok(());
-        }
-        let closed = self.deleverage(id, report, market, plan, quantity, reason, desk).await?;
-        let rest = quantity.minus(closed)?;
-        if !rest.is_positive() {
-            return Ok(());
-        }
-        // Nobody is left on the other side. Inside, the position is closed at the venue's price and what the fund cannot
-        // pay is owed; outside, nothing can be invented: the next tick tries again.
-        if let Venue::Embedded(model) = &market.venue {
-            let side = if plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy };
-            let asked = self.worst_loss(market, plan, side, rest)?;
-            let order = self.order_id();
-            let (granted, _) = self.reserve(order, id, report, market, asked, desk).await?;
-            self.tell_order(id, order, market, plan, side, rest, (granted, asked))?;
-            let deal = self.trade(id, order, market, model, plan, side, rest, report)?;
-            self.settle(market, deal, desk).await?;
-            self.release(order, desk).await?;
-        }
-        Ok(())
-    }
-
-    /// The fund takes the position at its bankruptcy price, if it could bear the loss at the mark.
-    async fn take_over(
-        &mut self,
-        id: LiquidationId,
-        report: &Report,
-        market: &Market,
-        plan: &Plan,
-        quantity: Quantity,
-        desk: &mut impl FundDesk,
-    ) -> Result<bool, Stop> {
-        let side = if plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy };
-        let signed = signed(side, quantity);
-        let par = market.trade_value(signed, plan.bankruptcy)?;
-        let gain = par.minus(market.trade_value(signed, plan.mark)?)?;
-        let loss = (-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
-        let order = self.order_id();
-        let (granted, _) = self.reserve(order, id, report, market, loss, desk).await?;
-        self.release(order, desk).await?;
-        if granted < loss {
-            return Ok(false);
-        }
-        let deal = Deal {
-            liquidation: id,
-            order,
-            step: 1,
-            account: report.account.clone(),
-            leg: plan.position.leg,
-            signed,
-            value: par,
-            par,
-            price: plan.bankruptcy,
-            bankruptcy: plan.bankruptcy,
-            charges: false,
-        };
-        let credit = self.settle_money(market, &deal, desk).await?;
-        self.post_trade(market, &deal, credit);
-        self.out.postings.push(Posting::Trade {
-            account: AccountId::fund(),
-            market: market.index,
-            leg: Leg::Net,
-            quantity: -signed,
-            value: -par,
-            credit: Money::ZERO,
-            liquidates: false,
-        });
-        if let Some(known) = self.liquidations.get_mut(&id) {
-            known.taken_over = true;
-        }
-        Ok(true)
-    }
-
-    /// Closes against other accounts: how much.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
-    async fn deleverage(
-        &mut self,
-        id: LiquidationId,
-        report: &Report,
-        market: &Market,
-        plan: &Plan,
-        quantity: Quantity,
-        reason: AdlReason,
-        desk: &mut impl FundDesk,
-    ) -> Result<Quantity, Stop> {
-        let long = plan.position.quantity.is_positive();
-        let (side, order_side) = if long { (Side::Sell, Side::Sell) } else { (Side::Buy, Side::Buy) };
-        let price = match market.adl.price {
-            AdlPrice::Bankruptcy => plan.bankruptcy,
-            AdlPrice::Mark => plan.mark,
-        };
-        let order = self.order_id();
-        let market_ix = market.index;
-        let request =
-            FundRequest::Deleverage { order, liquidation: id, market: market_ix, side, quantity, price, reason };
-        let (reply, facts) = desk.ask(request).await?;
-        self.out.facts.extend(facts);
-        let FundReply::Cuts(cuts) = reply else { return Ok(Quantity::ZERO) };
-        let (mut closed, mut value) = (Quantity::ZERO, Money::ZERO);
-        for cut in &cuts {
-            closed = closed.plus(cut.quantity)?;
-            value = value.minus(cut.value)?;
-        }
-        if !closed.is_positive() {
-            return Ok(closed);
-        }
-        let signed = signed(order_side, closed);
-        let par = market.trade_value(signed, plan.bankruptcy)?;
-        let loss = value.minus(par)?.or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
-        self.reserve(order, id, report, market, loss, desk).await?;
-        let deal = Deal {
-            liquidation: id,
-            order,
-            step: 1,
-            account: report.account.clone(),
-            leg: plan.position.leg,
-            signed,
-            value,
-            par,
-            price,
-            bankruptcy: plan.bankruptcy,
-            charges: market.adl.price == AdlPrice::Mark,
-        };
-        let credit = self.settle_money(market, &deal, desk).await?;
-        self.release(order, desk).await?;
-        self.post_trade(market, &deal, credit);
-        for cut in cuts {
-            let quantity = if long { cut.quantity } else { -cut.quantity };
-            self.out.postings.push(Posting::Trade {
-                account: cut.account,
-                market: market.index,
-                leg: cut.leg,
-                quantity,
-                value: cut.value,
-                credit: Money::ZERO,
-                liquidates: false,
-            });
-        }
-        if let Some(known) = self.liquidations.get_mut(&id) {
-            known.deleveraged = true;
-        }
-        Ok(closed)
     }
 }
 
@@ -527,6 +373,8 @@ fn charges(market: &Market, deal: &Deal, gain: Money) -> Result<(Money, Money, M
     let fee = notional.times(market.liquidation.fee_rate, scale, Rounding::Ceil)?.min(gain);
     let surplus = gain.minus(fee)?;
     let kept = match market.liquidation.surplus {
+        // There is no account to share with when the fund unwinds its own.
+        _ if deal.account.is_house() => surplus,
         Surplus::Fund => surplus,
         Surplus::Account => Money::ZERO,
         Surplus::FundShare(part) => {

@@ -3,12 +3,12 @@
 //! A position of the fund is closed like any other, with its average cost in the place of the bankruptcy price: what it
 //! brings above is surplus, what it lacks is a shortfall. A loss that nobody covers waits: the fund is not made to sell.
 
-use super::execute::{Deal, signed};
+use super::execute::{Deal, Step, signed};
 use super::plan::Plan;
 use super::{FundDesk, Queue};
 use crate::event::Fact;
 use crate::flow::Stop;
-use crate::fund::{FundReply, FundRequest};
+use crate::fund::FundRequest;
 use crate::id::{AccountId, Leg, LiquidationId, MarketIx, Side};
 use crate::margin::{Inventory, PositionReport, Posting, Scope};
 use crate::money::{Money, Notional, Price, Quantity};
@@ -69,17 +69,10 @@ impl Queue {
         }
         let order = self.order_id();
         let asked = self.unwinding_loss(&market, position, side, quantity, mark)?;
-        let request = FundRequest::Reserve {
-            order,
-            liquidation: id,
-            account: AccountId::fund(),
-            scope: Scope::Cross,
-            market: market.index,
-            asked,
-        };
-        let (reply, facts) = desk.ask(request).await?;
-        self.out.facts.extend(facts);
-        let FundReply::Granted { amount: granted, .. } = reply else { return Ok(()) };
+        let plan = self.unwinding_plan(&market, position, quantity, mark)?;
+        let (account, scope) = (AccountId::fund(), Scope::Cross);
+        let step = Step { liquidation: id, account, scope, market: &market, plan: &plan };
+        let (granted, _) = self.reserve(order, &step, asked, desk).await?;
         if granted < asked {
             let scale = market.lot_size.get().normalize().scale();
             let part = number::mul_div(quantity.get(), granted.get(), asked.get(), scale, Rounding::Floor)?;
@@ -92,30 +85,18 @@ impl Queue {
             return self.release(order, desk).await;
         }
         self.use_pace(&market, quantity, mark)?;
-        let plan = self.unwinding_plan(&market, position, quantity, mark)?;
-        self.tell_order(id, order, &market, &plan, side, quantity, (granted, granted))?;
-        match &market.venue {
-            Venue::External => Ok(self.send_unwinding(id, order, &market, &plan, side, (quantity, granted))?),
-            Venue::Embedded(model) => {
-                let price = self.execute_embedded(&market, model, side, quantity, mark)?;
-                let change = signed(side, quantity);
-                let deal = Deal {
-                    liquidation: id,
-                    order,
-                    step: 1,
-                    account: AccountId::fund(),
-                    leg: Leg::Net,
-                    signed: change,
-                    value: market.trade_value(change, price)?,
-                    par: -cost_share(&market, position, quantity)?,
-                    price,
-                    bankruptcy: plan.bankruptcy,
-                    charges: false,
-                };
-                self.settle_unwinding(&market, deal, desk).await?;
-                self.release(order, desk).await
-            }
-        }
+        let limit = self.tell_order(&step, order, quantity, (granted, granted))?;
+        let Venue::Embedded(model) = &market.venue else {
+            self.send(&step, order, quantity, limit);
+            return Ok(());
+        };
+        let price = self.execute_embedded(&market, model, side, quantity, mark)?;
+        let value = market.trade_value(signed(side, quantity), price)?;
+        // Measured against what it cost, not against a price on the tick grid.
+        let par = -cost_share(&market, position, quantity)?;
+        let deal = Deal { par, ..step.deal(order, quantity, value, price, false)? };
+        self.settle_unwinding(&market, deal, desk).await?;
+        self.release(order, desk).await
     }
 
     /// All of the gain is the fund's: there is no account to share it with.

@@ -1,5 +1,6 @@
 //! The liquidation queue: which liquidations are under way, in which order they are served, when they end.
 
+use super::execute::Step;
 use super::plan::restored_at;
 use super::{FundDesk, Liquidation, Order, Pace, VenueState, choose};
 use crate::event::{Fact, Outcome as Ended};
@@ -236,7 +237,9 @@ impl Queue {
             plan.quantity = self.within_pace(&market, plan.quantity, mark)?;
         }
         if plan.quantity.is_positive() {
-            self.execute(id, report, &market, &plan, unfilled, desk).await?;
+            let (account, scope) = (report.account.clone(), report.scope);
+            let step = Step { liquidation: id, account, scope, market: &market, plan: &plan };
+            self.execute(&step, unfilled, desk).await?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use actix::{
     WrapFuture,
 };
 use backstop_engine::flow::{BatchOutcome, Flow, Stop};
+use backstop_engine::hash::StateHash;
 use backstop_engine::id::{AccountId, Millis, Seq};
 use backstop_engine::instruction::{Entry, Instruction};
 use backstop_engine::money::Notional;
@@ -218,7 +219,7 @@ pub enum Query {
         /// Anew?
         audit: bool,
     },
-    /// The rules in force.
+    /// The rules in force, and all prices.
     Rules,
     /// The state hash.
     Status,
@@ -235,7 +236,7 @@ pub enum Answer {
     /// To `Conservation`: and are the sums and the fund's books sound?
     Conservation(Conservation, bool),
     /// To `Rules`.
-    Rules(Rules),
+    Rules(Rules, Vec<MarkView>),
     /// To `Status`.
     Status {
         /// The state hash.
@@ -268,14 +269,19 @@ impl Handler<Ask> for Conductor {
 
     fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> Self::Result {
         self.depth.leave();
-        let (floor, flow) = (self.floor.clone(), self.flow.clone().unwrap_or_default());
+        let floor = self.floor.clone();
         let (seq, time) = (self.seq, self.time);
-        let work = async move { answer(ask.0, floor, flow).await.map(|answer| Answered { seq, time, answer }) };
+        // The flow's part of the state hash is taken here; nothing else asks for it.
+        let mut hash = StateHash::default();
+        if let (Query::Status, Some(flow)) = (&ask.0, &self.flow) {
+            hash.part("flow", flow);
+        }
+        let work = async move { answer(ask.0, floor, hash).await.map(|answer| Answered { seq, time, answer }) };
         AtomicResponse::new(Box::pin(work.into_actor(self)))
     }
 }
 
-async fn answer(query: Query, mut floor: Floor, flow: Flow) -> Result<Answer, Stop> {
+async fn answer(query: Query, mut floor: Floor, mut hash: StateHash) -> Result<Answer, Stop> {
     Ok(match query {
         Query::Account(id) => Answer::Account(floor.account(id).await?),
         Query::Marks => Answer::Marks(floor.mark_views().await?),
@@ -284,10 +290,9 @@ async fn answer(query: Query, mut floor: Floor, flow: Flow) -> Result<Answer, St
             let (balance, sound) = floor.conservation(audit).await?;
             Answer::Conservation(balance, sound)
         }
-        Query::Rules => Answer::Rules(floor.rules().await?),
+        Query::Rules => Answer::Rules(floor.rules().await?, floor.mark_views().await?),
         Query::Status => {
-            let mut hash = floor.state_hash().await?;
-            hash.part("flow", &flow);
+            hash.merge(floor.state_hash().await?);
             Answer::Status { state_hash: hash.text(), accounts: floor.accounts().await?, shards: floor.shards.len() }
         }
     })

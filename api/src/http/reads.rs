@@ -107,10 +107,11 @@ async fn positions(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpR
     }
 }
 
-async fn rules(api: &Api) -> Result<(Seq, Rules), Problem> {
+/// The rules and all prices, of one moment.
+async fn rules(api: &Api) -> Result<(Seq, Rules, Vec<MarkView>), Problem> {
     let answered = ask(api, Query::Rules).await?;
     match answered.answer {
-        Answer::Rules(rules) => Ok((answered.seq, rules)),
+        Answer::Rules(rules, marks) => Ok((answered.seq, rules, marks)),
         _ => Err(unexpected()),
     }
 }
@@ -124,8 +125,7 @@ async fn marks(api: &Api) -> Result<(Seq, Vec<MarkView>), Problem> {
 }
 
 async fn markets(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let (seq, rules) = rules(&api).await?;
-    let (_, marks) = marks(&api).await?;
+    let (seq, rules, marks) = rules(&api).await?;
     let shown = |market: &std::sync::Arc<Market>| {
         let mark = marks.iter().find(|mark| mark.market == market.name);
         let asset = rules.asset(market.asset).map(|asset| asset.name.to_string()).unwrap_or_default();
@@ -185,7 +185,7 @@ async fn ledger(
     name: web::Path<String>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (_, rules) = rules(&api).await?;
+    let (_, rules, _) = rules(&api).await?;
     rules.asset_named(&name).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
     look(&api, Look::Ledger(name.into_inner()), &query).await
 }

@@ -274,6 +274,15 @@ impl Stations for Floor {
         Ok(self.fund.call(open).await??)
     }
 
+    async fn liabilities(&mut self) -> Result<BTreeMap<AssetIx, Money>, Stop> {
+        self.fund.call(|fund| fund.liabilities()).await
+    }
+
+    async fn notice(&mut self, notices: &Arc<BTreeMap<AssetIx, FundNotice>>) -> Result<(), Stop> {
+        let notices = notices.clone();
+        self.all(move |shard| shard.notice(&notices)).await.map(drop)
+    }
+
     async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Stop> {
         let marks = marks.clone();
         Ok(self.queue.call(move |queue| queue.begin_tick(time, marks)).await??)

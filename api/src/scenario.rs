@@ -81,8 +81,12 @@ fn print(reports: &[FileReport], format: Format) -> io::Result<()> {
         let failed = report.differences.len();
         let held = report.expectations.saturating_sub(failed.min(report.expectations));
         let verdict = if failed == 0 { "ok" } else { "FAILED" };
-        let commands = report.commands;
-        writeln!(out, "{verdict} {name}: {commands} commands, {held} of {} expectations held", report.expectations)?;
+        let (commands, wanted) = (report.commands, report.expectations);
+        let refused = match report.refusals.len() {
+            0 => String::new(),
+            count => format!(", {count} of them refused that no line expects"),
+        };
+        writeln!(out, "{verdict} {name}: {commands} commands{refused}, {held} of {wanted} expectations held")?;
         writeln!(out, "{}", kinds(&report.events))?;
         writeln!(out, "{}", report.state_hash)?;
     }

@@ -220,9 +220,17 @@ pub enum Fact {
     /// What the fund owes and nobody backs.
     Unbacked { asset: SmolStr, liability: Money },
     /// An account, as the API shows it.
-    AccountUpdated { account: AccountId, asset: AssetView },
+    AccountUpdated {
+        account: AccountId,
+        #[serde(flatten)]
+        asset: AssetView,
+    },
     /// A position, as the API shows it.
-    PositionUpdated { account: AccountId, position: PositionView },
+    PositionUpdated {
+        account: AccountId,
+        #[serde(flatten)]
+        position: PositionView,
+    },
     /// A command was refused.
     Rejected { code: &'static str, message: String, field: &'static str },
 }

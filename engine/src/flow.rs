@@ -79,6 +79,10 @@ pub trait Stations {
     async fn marks(&mut self, time: Millis) -> Result<(Marks, Vec<Fact>), Stop>;
     /// The fund begins a tick: its facts, and what it owes by asset.
     async fn open_fund(&mut self, seq: Seq, time: Millis) -> Result<(Vec<Fact>, BTreeMap<AssetIx, Money>), Stop>;
+    /// What the fund owes now, by asset.
+    async fn liabilities(&mut self) -> Result<BTreeMap<AssetIx, Money>, Stop>;
+    /// Tells every shard what it may know of the fund until the next tick.
+    async fn notice(&mut self, notices: &Arc<BTreeMap<AssetIx, FundNotice>>) -> Result<(), Stop>;
     /// The queue begins a tick.
     async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Stop>;
     /// Every shard evaluates all its accounts at new marks.

@@ -85,6 +85,8 @@ pub struct Order {
     pub limit: Price,
     /// The bankruptcy price of the position.
     pub bankruptcy: Price,
+    /// What the scope can still bear beyond the equity allotted to the order.
+    pub spare: Money,
     /// When it ends by itself.
     pub deadline: Millis,
     /// Trades booked.

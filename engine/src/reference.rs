@@ -280,6 +280,15 @@ impl Stations for Parts {
         Ok((facts, self.fund.liabilities()))
     }
 
+    async fn liabilities(&mut self) -> Result<BTreeMap<AssetIx, Money>, Stop> {
+        Ok(self.fund.liabilities())
+    }
+
+    async fn notice(&mut self, notices: &Arc<BTreeMap<AssetIx, FundNotice>>) -> Result<(), Stop> {
+        self.shards.iter_mut().for_each(|shard| shard.notice(notices));
+        Ok(())
+    }
+
     async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Stop> {
         Ok(self.queue.begin_tick(time, marks.clone())?)
     }

@@ -117,6 +117,9 @@ impl std::fmt::Display for Reject {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.code.sentence())?;
         match (self.value, self.limit) {
+            (Some(value), Some(expected)) if self.code == Code::OutOfOrder => {
+                write!(formatter, ": {}, expected {}", value.normalize(), expected.normalize())
+            }
             (Some(value), Some(limit)) => {
                 write!(formatter, ": {}, limit {}", value.normalize(), limit.normalize())
             }

@@ -15,7 +15,7 @@ use crate::flow::EntryOutcome;
 use crate::id::{AccountId, Millis};
 use crate::reject::Reject;
 use crate::view::{AccountView, Conservation, FundView, MarkView};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a scenario is applied to.
 pub trait Subject {
@@ -120,15 +120,24 @@ pub fn run(lines: &[Line], subject: &mut impl Subject) -> Report {
             Step::Command(read) => {
                 note(&mut report, refused.take());
                 report.commands = report.commands.saturating_add(1);
+                let mut told = false;
                 let result = apply(read, &mut time, subject).and_then(|(tick, outcome)| {
                     if tick {
                         window.clear();
                     }
                     window.extend(outcome.events.iter().filter_map(|event| serde_json::to_value(event).ok()));
+                    told = !outcome.events.is_empty();
                     report.events.extend(outcome.events);
                     outcome.result.map_err(refusal)
                 });
                 if let Err(malformed) = result {
+                    // A refusal before a command takes a place in the order leaves no event of its own; expectations
+                    // see it all the same.
+                    if !told {
+                        let Malformed { code, message, field } = &malformed;
+                        let (code, kind) = (code.as_str(), "rejected");
+                        window.push(json!({ "type": kind, "code": code, "message": message, "field": field }));
+                    }
                     refused = Some(Refused { line: line.number, malformed, expected: false });
                 }
             }

@@ -22,7 +22,8 @@ pub struct AssetView {
     pub maintenance_margin: Money,
     /// Maintenance over equity; liquidation at 1. None without cross positions, or when equity is not above zero.
     pub margin_ratio: Option<Rate>,
-    /// What new positions and withdrawals may use.
+    /// What new positions may use: equity less initial margin and order margin. A withdrawal is also bounded by the
+    /// wallet less isolated margins: it never draws on unrealised profit.
     pub available: Money,
 }
 

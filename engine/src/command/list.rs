@@ -218,7 +218,7 @@ fn read_venue(f: &mut Fields<'_>) -> Result<Venue, Malformed> {
     let mut inner = outer.object("embedded")?.ok_or_else(|| outer.bad(Code::MissingField, "embedded"))?;
     let model = EmbeddedVenue {
         depth_per_bp: inner.notional_opt("depth_per_bp")?,
-        recovery_ms: inner.whole_within("recovery_ms", 0, WEEK_MS)?.unwrap_or(60_000),
+        recovery_ms: inner.whole_within("recovery_ms", 0, WEEK_MS)?.unwrap_or(EmbeddedVenue::default().recovery_ms),
     };
     inner.finish()?;
     outer.finish()?;

@@ -51,6 +51,12 @@ impl Flow {
             outcome.rounds = outcome.rounds.saturating_add(1);
             replies = stations.post(&Arc::new(decided.postings)).await?;
         }
+        if facts.iter().any(|fact| matches!(fact, Fact::Unbacked { .. })) {
+            // What the tick left owing holds withdrawals back from now on.
+            let liabilities = stations.liabilities().await?;
+            let notices = self.notices(&liabilities, stations).await?;
+            stations.notice(&Arc::new(notices)).await?;
+        }
         Ok(facts)
     }
 

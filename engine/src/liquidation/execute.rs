@@ -1,6 +1,6 @@
 //! One step of a liquidation: ask for coverage, execute, settle, and hand the rest to the residual policy.
 
-use super::plan::Plan;
+use super::plan::{Plan, share};
 use super::{FundDesk, Order, Queue, VenueState, quote};
 use crate::event::{AdlReason, Fact};
 use crate::flow::Stop;
@@ -29,6 +29,8 @@ pub(super) struct Deal {
     pub(super) par: Money,
     pub(super) price: Price,
     pub(super) bankruptcy: Price,
+    /// What the scope has beyond the equity allotted to this trade: the account's margin comes before the fund.
+    pub(super) spare: Money,
     /// Do fee and surplus apply (an order), or is what is left the account's (a rounding remainder)?
     pub(super) charges: bool,
 }
@@ -39,6 +41,8 @@ pub(super) struct Step<'s> {
     pub(super) liquidation: LiquidationId,
     pub(super) account: AccountId,
     pub(super) scope: Scope,
+    /// Equity of the scope at the marks.
+    pub(super) equity: Money,
     pub(super) market: &'s Market,
     pub(super) plan: &'s Plan,
 }
@@ -47,6 +51,15 @@ impl Step<'_> {
     /// The side of the order that closes the position.
     pub(super) fn side(&self) -> Side {
         if self.plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy }
+    }
+
+    /// What the scope has beyond the equity allotted to `quantity` of the position; zero when it has none.
+    ///
+    /// Shape:  max(0, equity − allotted × quantity ÷ position)
+    /// Rounds: down at the asset's scale.
+    pub(super) fn spare(&self, quantity: Quantity) -> Result<Money, Reject> {
+        let taken = share(self.plan.allotted, quantity, self.plan.position.quantity.abs())?;
+        Ok(self.equity.minus(taken)?.or_zero().quantise(self.market.asset_scale, Rounding::Floor)?)
     }
 
     /// A trade of `quantity` of the position, worth `value` at `price`.
@@ -70,6 +83,7 @@ impl Step<'_> {
             par: self.market.trade_value(signed, self.plan.bankruptcy)?,
             price,
             bankruptcy: self.plan.bankruptcy,
+            spare: self.spare(quantity)?,
             charges,
         })
     }
@@ -110,7 +124,7 @@ impl Queue {
             self.use_pace(market, covered, plan.mark)?;
             let limit = self.tell_order(step, order, covered, (granted, granted))?;
             match &market.venue {
-                Venue::External => self.send(step, order, covered, limit),
+                Venue::External => self.send(step, order, covered, limit)?,
                 Venue::Embedded(model) => {
                     let deal = self.trade(step, order, model, covered)?;
                     self.settle(market, deal, desk).await?;
@@ -156,7 +170,7 @@ impl Queue {
     }
 
     /// The worst loss that closing `quantity` may cost the fund: at the depth of the embedded venue, at the mark of an
-    /// external one. Rounded up at the asset's scale.
+    /// external one, less what the scope can bear itself. Rounded up at the asset's scale.
     pub(super) fn worst_loss(&self, step: &Step<'_>, quantity: Quantity) -> Result<Money, Reject> {
         let (market, plan, side) = (step.market, step.plan, step.side());
         let price = match &market.venue {
@@ -168,7 +182,8 @@ impl Queue {
         };
         let signed = signed(side, quantity);
         let gain = market.trade_value(signed, plan.bankruptcy)?.minus(market.trade_value(signed, price)?)?;
-        Ok((-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?)
+        let loss = (-gain).minus(step.spare(quantity)?)?;
+        Ok(loss.or_zero().quantise(market.asset_scale, Rounding::Ceil)?)
     }
 
     /// Tells of an order: its limit price. `worst` is the loss the limit allows for.
@@ -179,7 +194,8 @@ impl Queue {
         quantity: Quantity,
         (coverage, worst): (Money, Money),
     ) -> Result<Price, Reject> {
-        let limit_price = limit_price(step.market, step.plan, step.side(), quantity, worst)?;
+        let borne = worst.plus(step.spare(quantity)?)?;
+        let limit_price = limit_price(step.market, step.plan, step.side(), quantity, borne)?;
         self.out.facts.push(Fact::LiquidationOrder {
             liquidation: step.liquidation,
             order,
@@ -194,7 +210,13 @@ impl Queue {
     }
 
     /// Leaves an order with the external venue.
-    pub(super) fn send(&mut self, step: &Step<'_>, order: OrderId, quantity: Quantity, limit: Price) {
+    pub(super) fn send(
+        &mut self,
+        step: &Step<'_>,
+        order: OrderId,
+        quantity: Quantity,
+        limit: Price,
+    ) -> Result<(), Reject> {
         let (account, market, leg) = (step.account.clone(), step.market.index, step.plan.position.leg);
         let open = Order {
             liquidation: step.liquidation,
@@ -205,6 +227,7 @@ impl Queue {
             left: quantity,
             limit,
             bankruptcy: step.plan.bankruptcy,
+            spare: step.spare(quantity)?,
             deadline: self.time.saturating_add(step.market.liquidation.order_ttl_ms),
             trades: std::collections::BTreeSet::new(),
             step: 0,
@@ -215,6 +238,7 @@ impl Queue {
             known.orders.insert(order);
         }
         self.out.postings.push(Posting::Lock { account, market, leg, quantity });
+        Ok(())
     }
 
     pub(super) fn trade(
@@ -320,8 +344,8 @@ impl Queue {
         } else {
             (Money::ZERO, Money::ZERO, Money::ZERO)
         };
-        // Rounded up, so that the account ends at zero and not one unit below.
-        let shortfall = (-gain).or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
+        // Beyond what the scope can bear itself. Rounded up, so that it ends at zero and not one unit below.
+        let shortfall = (-gain).minus(deal.spare)?.or_zero().quantise(market.asset_scale, Rounding::Ceil)?;
         if fee.is_positive() || kept_by_fund.is_positive() || shortfall.is_positive() {
             let (order, step) = (deal.order, deal.step);
             let request = FundRequest::Settle { order, step, fee, surplus: kept_by_fund, shortfall };
@@ -384,7 +408,7 @@ fn charges(market: &Market, deal: &Deal, gain: Money) -> Result<(Money, Money, M
     Ok((fee, surplus, kept))
 }
 
-/// The bankruptcy price, worsened by coverage per contract.
+/// The bankruptcy price, worsened per contract by what is covered and what the account has to spare.
 ///
 /// Rounds: to the tick; for an external order so that a fill at it never costs more than the coverage, for the embedded
 ///         venue (whose price is no multiple of the tick) away from that.

@@ -9,6 +9,9 @@ use crate::money::{Price, Quantity};
 use crate::reject::{Code, Reject};
 use smol_str::SmolStr;
 
+/// Closed orders whose trades are remembered: a venue repeats its latest fills.
+const CLOSED_KEPT: usize = 1_024;
+
 impl Queue {
     /// Books a fill of an external order, or refuses it: [`Code::UnknownOrder`]; [`Code::OrderClosed`] for a late fill,
     /// whose contracts stay with the venue's account; [`Code::DuplicateTrade`]; [`Code::OffTick`], [`Code::OffLot`];
@@ -31,6 +34,9 @@ impl Queue {
         let Some(open) = self.orders.get_mut(&order) else { return Ok(Ok(Outcome::default())) };
         open.left = open.left.minus(quantity)?;
         open.step = deal.step;
+        // What this fill costs beyond its bankruptcy price is spent; what it leaves is there for the next.
+        let cost = deal.value.minus(deal.par)?.or_zero();
+        open.spare = open.spare.minus(cost)?.or_zero();
         open.trades.insert(trade.clone());
         let filled = open.left.is_zero();
         let (account, leg, market) = (open.account.clone(), open.leg, open.market);
@@ -45,6 +51,9 @@ impl Queue {
 
     /// Checks a fill.
     fn deal(&self, order: OrderId, trade: &SmolStr, price: Price, quantity: Quantity) -> Result<Deal, Reject> {
+        if self.closed.get(&order).is_some_and(|trades| trades.contains(trade)) {
+            return Err(Reject::new(Code::DuplicateTrade, "trade"));
+        }
         let open = self.orders.get(&order).ok_or_else(|| self.no_order(order))?;
         if open.trades.contains(trade) {
             return Err(Reject::new(Code::DuplicateTrade, "trade"));
@@ -74,6 +83,7 @@ impl Queue {
             par: market.trade_value(signed, open.bankruptcy)?,
             price,
             bankruptcy: open.bankruptcy,
+            spare: open.spare,
             charges: true,
         })
     }
@@ -108,6 +118,10 @@ impl Queue {
     async fn close_order(&mut self, order: OrderId, desk: &mut impl FundDesk) -> Result<(), Stop> {
         let Some(closed) = self.orders.remove(&order) else { return Ok(()) };
         self.release(order, desk).await?;
+        self.closed.insert(order, closed.trades);
+        while self.closed.len() > CLOSED_KEPT {
+            self.closed.pop_first();
+        }
         if let Some(liquidation) = self.liquidations.get_mut(&closed.liquidation) {
             liquidation.orders.remove(&order);
             liquidation.unfilled |= closed.left.is_positive() && !closed.unwinds;

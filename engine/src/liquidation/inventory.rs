@@ -71,7 +71,8 @@ impl Queue {
         let asked = self.unwinding_loss(&market, position, side, quantity, mark)?;
         let plan = self.unwinding_plan(&market, position, quantity, mark)?;
         let (account, scope) = (AccountId::fund(), Scope::Cross);
-        let step = Step { liquidation: id, account, scope, market: &market, plan: &plan };
+        let equity = Money::ZERO;
+        let step = Step { liquidation: id, account, scope, equity, market: &market, plan: &plan };
         let (granted, _) = self.reserve(order, &step, asked, desk).await?;
         if granted < asked {
             let scale = market.lot_size.get().normalize().scale();
@@ -87,8 +88,7 @@ impl Queue {
         self.use_pace(&market, quantity, mark)?;
         let limit = self.tell_order(&step, order, quantity, (granted, granted))?;
         let Venue::Embedded(model) = &market.venue else {
-            self.send(&step, order, quantity, limit);
-            return Ok(());
+            return Ok(self.send(&step, order, quantity, limit)?);
         };
         let price = self.execute_embedded(&market, model, side, quantity, mark)?;
         let value = market.trade_value(signed(side, quantity), price)?;
@@ -181,7 +181,7 @@ impl Queue {
             maintenance: Money::ZERO,
             locked: position.locked,
         };
-        Ok(Plan { position: report, quantity, bankruptcy, mark })
+        Ok(Plan { position: report, quantity, allotted: Money::ZERO, bankruptcy, mark })
     }
 }
 

@@ -14,7 +14,9 @@ pub struct Plan {
     pub position: PositionReport,
     /// How much of it, unsigned.
     pub quantity: Quantity,
-    /// The price at which the equity allotted to it is zero.
+    /// The equity of the scope that is allotted to all of the position; below zero when the scope is.
+    pub allotted: Money,
+    /// The price at which that is zero.
     pub bankruptcy: Price,
     /// The mark.
     pub mark: Price,
@@ -69,7 +71,7 @@ pub fn plan(
     } else {
         held
     };
-    Ok(Plan { position: position.clone(), quantity: wanted.min(held), bankruptcy, mark })
+    Ok(Plan { position: position.clone(), quantity: wanted.min(held), allotted, bankruptcy, mark })
 }
 
 fn tier_step(

@@ -43,6 +43,8 @@ pub struct Queue {
     pub(super) venues: BTreeMap<MarketIx, VenueState>,
     pub(super) paces: BTreeMap<MarketIx, Pace>,
     pub(super) unwinding: BTreeMap<MarketIx, LiquidationId>,
+    /// Trades of the latest closed orders, so that a repeated fill is known as one.
+    pub(super) closed: BTreeMap<OrderId, std::collections::BTreeSet<smol_str::SmolStr>>,
     #[serde(skip)]
     pub(super) out: Outcome,
 }
@@ -238,7 +240,7 @@ impl Queue {
         }
         if plan.quantity.is_positive() {
             let (account, scope) = (report.account.clone(), report.scope);
-            let step = Step { liquidation: id, account, scope, market: &market, plan: &plan };
+            let step = Step { liquidation: id, account, scope, equity: report.equity, market: &market, plan: &plan };
             self.execute(&step, unfilled, desk).await?;
         }
         Ok(())

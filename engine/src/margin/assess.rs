@@ -192,9 +192,10 @@ impl MarginReport {
         Ok(self.equity.minus(self.initial)?.minus(self.orders)?)
     }
 
-    /// What may leave: as [`Self::available`], but never on unrealised profit. May be negative.
+    /// What may leave: equity stays at or above initial margin and order margin, and the money is there without any
+    /// unrealised profit. May be negative.
     pub fn withdrawable(&self) -> Result<Money, Reject> {
-        Ok(self.available()?.minus(self.pnl.or_zero())?)
+        Ok(self.available()?.min(self.balance))
     }
 
     /// Maintenance ÷ equity at 4 decimals, rounded up; none without positions or at equity ≤ 0.

@@ -412,8 +412,36 @@ impl Shard {
         let asset = |asset| Fact::AccountUpdated { account: id.clone(), asset };
         let shown = |position: &PositionView| Some(&position.market) == name.as_ref();
         let position = |position| Fact::PositionUpdated { account: id.clone(), position };
-        let positions = view.positions.into_iter().filter(shown).map(position);
-        view.assets.into_iter().map(asset).chain(positions).collect()
+        let mut positions: Vec<PositionView> = view.positions.into_iter().filter(shown).collect();
+        if let (Some(account), Some(market)) = (self.accounts.get(id), market) {
+            positions.extend(self.flat_views(account, market));
+        }
+        view.assets.into_iter().map(asset).chain(positions.into_iter().map(position)).collect()
+    }
+
+    /// The legs of a market that are not open: whoever follows positions must hear of that too.
+    fn flat_views(&self, account: &Account, market: MarketIx) -> Vec<PositionView> {
+        let legs: &[Leg] = if account.hedge { &[Leg::Long, Leg::Short] } else { &[Leg::Net] };
+        let Ok(rules) = self.rules.market(market) else { return Vec::new() };
+        let flat = |leg: &Leg| PositionView {
+            market: rules.name.clone(),
+            leg: *leg,
+            quantity: Quantity::ZERO,
+            entry_price: None,
+            mark: self.marks.price(market),
+            unrealised_pnl: Money::ZERO,
+            mode: account.settings(market).mode,
+            isolated_margin: None,
+            maintenance_margin: Money::ZERO,
+            margin_ratio: None,
+            liquidation_price: None,
+            bankruptcy_price: None,
+            adl_quantile: None,
+            adl_rank: None,
+            adl_of: None,
+            adl_contracts_ahead: None,
+        };
+        legs.iter().filter(|leg| account.position(market, **leg).is_none()).map(flat).collect()
     }
 
     fn asset_view(&self, account: &Account, asset: AssetIx) -> Result<AssetView, Reject> {

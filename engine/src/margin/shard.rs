@@ -449,6 +449,11 @@ impl Shard {
         hash
     }
 
+    /// What it may know of the fund until the next tick.
+    pub fn notice(&mut self, notices: &BTreeMap<AssetIx, FundNotice>) {
+        self.notices = notices.clone();
+    }
+
     /// What was done stays done.
     pub(super) fn forget_undo(&mut self) {
         self.undo.clear();

@@ -161,12 +161,18 @@ impl Default for PoolRules {
 }
 
 /// The deterministic liquidity model.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddedVenue {
     /// Notional that moves the price by one basis point; none for endless depth at the mark.
     pub depth_per_bp: Option<Notional>,
     /// How long the price takes to come back.
     pub recovery_ms: Millis,
+}
+
+impl Default for EmbeddedVenue {
+    fn default() -> Self {
+        Self { depth_per_bp: None, recovery_ms: 60_000 }
+    }
 }
 
 /// Where liquidation orders are executed.

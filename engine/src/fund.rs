@@ -50,7 +50,7 @@ pub enum FundRequest {
         order: OrderId,
         /// Its liquidation.
         liquidation: LiquidationId,
-        /// Who is liquidated: barred from ADL from now on.
+        /// Who is liquidated.
         account: AccountId,
         /// And with which scope.
         scope: Scope,
@@ -58,6 +58,11 @@ pub enum FundRequest {
         market: MarketIx,
         /// The worst loss the order may cost.
         asked: Money,
+    },
+    /// These scopes are being liquidated: they are barred from ADL until the tick is over.
+    Bar {
+        /// By asset.
+        scopes: Vec<(AssetIx, AccountId, Scope)>,
     },
     /// A fill of the order: what it brings or costs. Steps of one order count from 1; a repeated step changes nothing.
     Settle {
@@ -107,7 +112,7 @@ pub enum FundReply {
         /// What kept it from being more.
         bound: AdlReason,
     },
-    /// To `Settle` and `Release`.
+    /// To `Settle`, `Release` and `Bar`.
     Settled {
         /// Of the shortfall, paid now.
         paid: Money,
@@ -360,6 +365,12 @@ impl Fund {
                 self.settle(*order, *step, *fee, *surplus, *shortfall)?
             }
             FundRequest::Release { order } => self.release(*order)?,
+            FundRequest::Bar { scopes } => {
+                for (asset, account, scope) in scopes {
+                    self.marks.barred.entry(*asset).or_default().insert((account.clone(), *scope));
+                }
+                FundReply::Settled { paid: Money::ZERO, owed: Money::ZERO }
+            }
             FundRequest::Deleverage { order, liquidation, market, side, quantity, price, reason } => {
                 if let Some(cuts) = self.cuts_of(*order) {
                     return Ok((FundReply::Cuts(cuts), Vec::new()));

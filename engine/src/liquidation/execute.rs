@@ -53,12 +53,13 @@ impl Step<'_> {
         if self.plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy }
     }
 
-    /// What the scope has beyond the equity allotted to `quantity` of the position; zero when it has none.
+    /// What the scope has beyond the equity allotted to all that this step closes, and so can lose without the fund; zero
+    /// when it has none.
     ///
-    /// Shape:  max(0, equity − allotted × quantity ÷ position)
+    /// Shape:  max(0, equity − allotted × step ÷ position)
     /// Rounds: down at the asset's scale.
-    pub(super) fn spare(&self, quantity: Quantity) -> Result<Money, Reject> {
-        let taken = share(self.plan.allotted, quantity, self.plan.position.quantity.abs())?;
+    pub(super) fn spare(&self) -> Result<Money, Reject> {
+        let taken = share(self.plan.allotted, self.plan.quantity, self.plan.position.quantity.abs())?;
         Ok(self.equity.minus(taken)?.or_zero().quantise(self.market.asset_scale, Rounding::Floor)?)
     }
 
@@ -83,7 +84,7 @@ impl Step<'_> {
             par: self.market.trade_value(signed, self.plan.bankruptcy)?,
             price,
             bankruptcy: self.plan.bankruptcy,
-            spare: self.spare(quantity)?,
+            spare: self.spare()?,
             charges,
         })
     }
@@ -182,7 +183,7 @@ impl Queue {
         };
         let signed = signed(side, quantity);
         let gain = market.trade_value(signed, plan.bankruptcy)?.minus(market.trade_value(signed, price)?)?;
-        let loss = (-gain).minus(step.spare(quantity)?)?;
+        let loss = (-gain).minus(step.spare()?)?;
         Ok(loss.or_zero().quantise(market.asset_scale, Rounding::Ceil)?)
     }
 
@@ -194,7 +195,7 @@ impl Queue {
         quantity: Quantity,
         (coverage, worst): (Money, Money),
     ) -> Result<Price, Reject> {
-        let borne = worst.plus(step.spare(quantity)?)?;
+        let borne = worst.plus(step.spare()?)?;
         let limit_price = limit_price(step.market, step.plan, step.side(), quantity, borne)?;
         self.out.facts.push(Fact::LiquidationOrder {
             liquidation: step.liquidation,
@@ -227,7 +228,7 @@ impl Queue {
             left: quantity,
             limit,
             bankruptcy: step.plan.bankruptcy,
-            spare: step.spare(quantity)?,
+            spare: step.spare()?,
             deadline: self.time.saturating_add(step.market.liquidation.order_ttl_ms),
             trades: std::collections::BTreeSet::new(),
             step: 0,

@@ -5,6 +5,7 @@ use super::plan::restored_at;
 use super::{FundDesk, Liquidation, Order, Pace, VenueState, choose};
 use crate::event::{Fact, Outcome as Ended};
 use crate::flow::Stop;
+use crate::fund::FundRequest;
 use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Millis, OrderId};
 use crate::instruction::Instruction;
 use crate::margin::{Inventory, Marks, Posting, Report, Scope};
@@ -99,7 +100,14 @@ impl Queue {
             self.expire_orders(desk).await?;
             self.unwind(inventory, desk).await?;
         }
-        for report in sorted(reports)? {
+        let reports = sorted(reports)?;
+        if !reports.is_empty() {
+            // Nobody who waits to be served here is cut for another: its report would be out of date.
+            let scope = |report: &Report| (report.asset, report.account.clone(), report.scope);
+            let (_, facts) = desk.ask(FundRequest::Bar { scopes: reports.iter().map(scope).collect() }).await?;
+            self.out.facts.extend(facts);
+        }
+        for report in reports {
             if self.has_deficit(&report) {
                 self.claim_deficit(&report, desk).await?;
             } else if let Some(id) = self.attend(&report, true)? {

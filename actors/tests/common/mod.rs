@@ -33,9 +33,11 @@ pub(crate) enum Fate {
     Zeros,
     /// Every other sector is there, zeros between.
     Scattered,
+    /// It can be read, and is no safer than before: only the process has ended, the machine goes on.
+    Unsafe,
 }
 
-pub(crate) const FATES: [Fate; 4] = [Fate::Lost, Fate::Kept, Fate::Zeros, Fate::Scattered];
+pub(crate) const FATES: [Fate; 5] = [Fate::Lost, Fate::Kept, Fate::Zeros, Fate::Scattered, Fate::Unsafe];
 
 #[derive(Debug, Default, Clone)]
 struct Content {
@@ -101,6 +103,9 @@ impl FaultyDisk {
 
     /// The disk as it is found after everything has stopped.
     pub(crate) fn found(&self, fate: Fate) -> Self {
+        if fate == Fate::Unsafe {
+            return self.copy();
+        }
         let state = self.0.lock().unwrap();
         let names = if fate == Fate::Lost { state.safe.clone() } else { state.seen.clone() };
         let left = |content: &Content| {
@@ -110,7 +115,7 @@ impl FaultyDisk {
                 let zero = match fate {
                     Fate::Zeros => true,
                     Fate::Scattered => place / SECTOR % 2 == 0,
-                    Fate::Lost | Fate::Kept => false,
+                    Fate::Lost | Fate::Kept | Fate::Unsafe => false,
                 };
                 *byte = if zero { 0 } else { *byte };
             }

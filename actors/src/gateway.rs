@@ -427,21 +427,33 @@ impl Handler<Serve> for Gateway {
         self.depth.leave();
         self.phase = Phase::Serving;
         if let Some(interval) = self.config.mark_interval {
-            ctx.run_interval(interval, |gateway, _| {
-                let tick = Envelope { command: Command::Tick, time: None, producer: None, number: None };
-                // A tick that has not left yet will see everything this one would.
-                let last = gateway.pending.batch.entries.last();
-                if gateway.phase == Phase::Serving && last.is_none_or(|last| last.instruction != Instruction::Tick) {
-                    gateway.place(Ok(tick));
-                    gateway.dispatch();
-                }
-            });
+            ctx.run_interval(interval, |_, ctx| ctx.notify(EmitTick));
         }
         if let Some((SnapshotPolicy { interval: Some(interval), .. }, _)) = self.config.snapshots {
             ctx.run_interval(interval, |gateway, _| {
                 gateway.snapshots.wanted |= gateway.phase == Phase::Serving && gateway.snapshots.batches > 0;
                 gateway.dispatch();
             });
+        }
+    }
+}
+
+/// It is time for a tick.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct EmitTick;
+
+impl Handler<EmitTick> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, _: EmitTick, _: &mut Self::Context) {
+        let tick = Envelope { command: Command::Tick, time: None, producer: None, number: None };
+        // A tick that has not left yet will see everything this one would.
+        let last = self.pending.batch.entries.last();
+        if self.phase == Phase::Serving && last.is_none_or(|last| last.instruction != Instruction::Tick) {
+            let slot = self.place(Ok(tick));
+            // Nobody waits for its answer, but what comes after it in the batch has one of its own.
+            drop(self.enlist(vec![slot]));
         }
     }
 }
@@ -622,3 +634,6 @@ fn finish(waiter: Waiter, producers: &mut Producers, outcomes: &mut VecDeque<Ans
     // Whoever asked may be gone.
     let _ = waiter.reply.send(answers);
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,11 @@ impl Default for Admissions {
 /// Refusals of a whole request.
 pub const REQUEST_CODES: &[&str] = &["overloaded", "storage_full", "shutting_down"];
 
+/// A request was turned away before it reached the gateway.
+pub fn turned_away(code: &'static str) {
+    counter!("backstop_refusals_total", "code" => code).increment(1);
+}
+
 impl Admissions {
     /// A command, or a request, was refused.
     pub fn refused(&self, code: &str) {

@@ -1,7 +1,7 @@
 //! The daemon: actors, API and admin listener, until a signal or a halt.
 
 use crate::cli::{Keep, Serve};
-use crate::http::{self, Api, Phase};
+use crate::http::{self, Api, Intake, Phase};
 use crate::store::{self, Store};
 use backstop_actors::data_dir::DataError;
 use backstop_actors::gateway::GatewayConfig;
@@ -125,7 +125,7 @@ pub(crate) async fn run(
     let (halt, mut halted) = HaltSender::channel();
     let opened = store::start(setup.shards, gateway(setup.accepts_time, setup.mark_interval), setup.store, &halt)?;
     let phase = Phase::default();
-    let api = Api { topology: opened.topology.clone(), phase: phase.clone() };
+    let api = Api { topology: opened.topology.clone(), phase: phase.clone(), intake: Intake::default() };
     let admin = http::serve_admin(setup.admin, api.clone(), metrics)?;
     let admin_handle = admin.handle();
     drop(actix::spawn(admin));

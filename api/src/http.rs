@@ -2,9 +2,12 @@
 
 mod admin;
 mod commands;
+mod intake;
 mod page;
 mod problem;
 mod reads;
+
+pub(crate) use intake::Intake;
 
 use actix_web::dev::Server;
 use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
@@ -16,6 +19,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Largest body of a request: some 50,000 fills.
 pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
+/// Connections of each of these threads.
+const CONNECTIONS: usize = 1_024;
 /// Threads that read requests; on a small machine the engine needs the rest.
 const WORKERS: usize = 2;
 
@@ -47,6 +52,7 @@ impl Phase {
 pub(crate) struct Api {
     pub(crate) topology: Topology,
     pub(crate) phase: Phase,
+    pub(crate) intake: Intake,
 }
 
 /// A path that is read: GET, HEAD, and a problem for whatever else.
@@ -73,7 +79,13 @@ pub(crate) fn serve_api(listener: TcpListener, api: Api) -> std::io::Result<Serv
             .configure(page::routes)
             .default_service(web::to(problem::not_found))
     });
-    Ok(server.workers(WORKERS).disable_signals().shutdown_timeout(5).listen(listener)?.run())
+    Ok(server
+        .workers(WORKERS)
+        .max_connections(CONNECTIONS)
+        .disable_signals()
+        .shutdown_timeout(5)
+        .listen(listener)?
+        .run())
 }
 
 /// Serves metrics and health.

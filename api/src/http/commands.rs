@@ -1,8 +1,8 @@
 //! `POST /v1/commands`: a JSON array or one command a line, answered in the same form and order.
 
 use super::Api;
+use super::intake::Body;
 use super::problem::Problem;
-use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -44,11 +44,11 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
 
 async fn submit(
     request: HttpRequest,
-    body: Result<web::Bytes, actix_web::Error>,
+    body: Result<Body, Problem>,
     api: web::Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let form = form(request.headers())?;
-    let body = body.map_err(|error| body_problem(&error))?;
+    let Body { bytes: body, _room } = body?;
     let reads = match form {
         Form::Array => read_array(&body)?,
         Form::Lines => read_lines(&body),
@@ -58,14 +58,6 @@ async fn submit(
     }
     let answers = api.topology.gateway.submit(reads).await?;
     Ok(write(&answers, form))
-}
-
-fn body_problem(error: &actix_web::Error) -> Problem {
-    if let Some(PayloadError::Overflow) = error.as_error::<PayloadError>() {
-        let detail = format!("a body may have {} bytes", super::BODY_MAX);
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
-    }
-    Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string())
 }
 
 fn read_array(body: &[u8]) -> Result<Vec<Read>, Problem> {

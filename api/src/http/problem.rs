@@ -63,7 +63,12 @@ impl Problem {
     /// The daemon does not serve now.
     pub(crate) fn away(code: &'static str) -> Self {
         let detail = if code == "starting" { "the daemon is starting" } else { "the daemon is shutting down" };
-        let hint = Some(Hint::RetryAfter(1_000));
+        Self::later(code, detail, 1_000)
+    }
+
+    /// Not now, but after so many milliseconds.
+    pub(crate) fn later(code: &'static str, detail: impl Into<String>, retry_after_ms: u64) -> Self {
+        let hint = Some(Hint::RetryAfter(retry_after_ms));
         Self { hint, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
@@ -96,10 +101,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::Overloaded { retry_after_ms } => Self {
-                hint: Some(Hint::RetryAfter(retry_after_ms)),
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
-            },
+            Refusal::Overloaded { retry_after_ms } => Self::later("overloaded", detail, retry_after_ms),
             Refusal::StorageFull { retry_after_ms } => Self {
                 hint: Some(Hint::RetryAfter(retry_after_ms)),
                 ..Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", detail)

@@ -69,10 +69,8 @@ pub(super) fn check(start: &Start, producers: &[Producer], room: &Path) -> Resul
 
     let bare = Start { data_dir: room.join("without-snapshots"), ..quiet(start.shards) };
     scratch::copy(&start.data_dir, &bare.data_dir)?;
-    for file in scratch::files(&bare.data_dir)? {
-        if file.file_name().is_some_and(|name| name.to_string_lossy().contains("snap")) {
-            std::fs::remove_file(file)?;
-        }
+    for file in scratch::files(&bare.data_dir.join("snapshots"))? {
+        std::fs::remove_file(file)?;
     }
     let mut daemon = Daemon::spawn(&bare)?;
     checked.full_replay = daemon.ready()?.as_secs_f64();

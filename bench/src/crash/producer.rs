@@ -184,8 +184,8 @@ impl Producer {
     /// Commands of the next body: mostly one, sometimes hundreds.
     fn size(&mut self) -> u64 {
         match self.draw.below(100) {
-            0..70 => 1,
-            70..95 => self.draw.within(2, 20),
+            0..75 => 1,
+            75..96 => self.draw.within(2, 20),
             _ => self.draw.within(50, 300),
         }
     }
@@ -228,7 +228,7 @@ impl Producer {
                     return Ok(Ok(()));
                 }
                 // Nothing is on its way: a moment's thought, and on from the first number without an answer.
-                let pause = if whole { self.draw.below(2_000) } else { 10_000 };
+                let pause = if whole { self.draw.below(4_000) } else { 10_000 };
                 std::thread::sleep(Duration::from_micros(pause));
                 (next, whole, window) =
                     (self.answered() + 1, true, usize::try_from(self.draw.within(1, 6)).unwrap_or(1));
@@ -316,3 +316,7 @@ impl Producer {
         told.filter(|_| code(&answer) == "out_of_order").ok_or_else(|| format!("{name}: a gap was answered {line}"))
     }
 }
+
+#[cfg(test)]
+#[path = "producer_tests.rs"]
+mod tests;

@@ -1,21 +1,25 @@
 //! What else can go wrong with a directory: somebody else has it, nobody may write to it, or the disk is full.
 
-use super::producer::{Control, Producer};
+use super::inspect;
+use super::producer::{Control, Producer, Violation};
 use super::{Crash, list};
 use crate::Failed;
 use crate::daemon::{Daemon, PATIENCE, Start};
 use crate::scratch::Scratch;
-use std::path::Path;
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::Ordering;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-/// Corrupt data, I/O, configuration.
+/// I/O, and configuration.
 const IO: i32 = 74;
 const CONFIGURATION: i32 = 78;
-/// Megabytes of the small disk, and what it grows to when space is made.
-const SMALL_MB: u64 = 24;
-const LARGE_MB: u64 = 512;
+/// Megabytes of the small disk, and what is free on it before it is full.
+const DISK_MB: u64 = 96;
+const FREE_MB: u64 = 3;
 /// Longest time until a small disk is full.
 const FILLING: Duration = Duration::from_secs(60);
 
@@ -31,6 +35,16 @@ impl Tmpfs {
             .arg(scratch.path())
             .output();
         Ok(done.is_ok_and(|output| output.status.success()).then_some(Self(scratch)))
+    }
+
+    /// Takes all but so much of it away; gone when the file is.
+    fn take_away(&self, leaving_mb: u64) -> Result<PathBuf, Failed> {
+        let (path, block) = (self.0.path().join("ballast"), vec![7; 1 << 20]);
+        let mut file = std::fs::File::create(&path)?;
+        for _ in leaving_mb..DISK_MB {
+            file.write_all(&block)?;
+        }
+        Ok(path)
     }
 
     fn remount(&self, options: &str) -> Result<(), Failed> {
@@ -49,12 +63,12 @@ impl Drop for Tmpfs {
 pub(super) fn run(options: &Crash, seed: u64) -> Result<Vec<(&'static str, String)>, Failed> {
     let mut told = vec![("a second daemon on the directory", second(options)?)];
     let skipped = || "skipped: mounting a small disk is not allowed here".to_owned();
-    match Tmpfs::mount(options.dir.as_deref(), SMALL_MB)? {
+    match Tmpfs::mount(options.dir.as_deref(), DISK_MB)? {
         Some(disk) => told.push(("a directory that cannot be written to", read_only(options, &disk)?)),
         None => told.push(("a directory that cannot be written to", skipped())),
     }
     for (name, free) in [("a full disk, commands turned away before", 8), ("a full disk, to the last byte", 0)] {
-        match Tmpfs::mount(options.dir.as_deref(), SMALL_MB)? {
+        match Tmpfs::mount(options.dir.as_deref(), DISK_MB)? {
             Some(disk) => told.push((name, full_disk(options, seed, &disk, free)?)),
             None => told.push((name, skipped())),
         }
@@ -107,54 +121,82 @@ fn read_only(options: &Crash, disk: &Tmpfs) -> Result<String, Failed> {
     Ok(told)
 }
 
-/// Traffic until the disk is full; then space is made, and nothing acknowledged may be missing.
-fn full_disk(options: &Crash, seed: u64, disk: &Tmpfs, free: u64) -> Result<String, Failed> {
-    let start = Start { mark_interval_ms: 50, ..Start::new(&options.binary, &disk.0.path().join("data")) };
-    let start = start.with("--min-free-mb", free);
-    let mut daemon = Daemon::start(&start)?;
-    list(&daemon)?;
-    let mut producer = Producer::new(seed, 0);
+/// Traffic of everybody, until it is turned away or took long enough. How the daemon ended, if it did.
+fn traffic(daemon: &mut Daemon, producers: &mut [Producer], longest: Duration) -> Result<Option<ExitStatus>, Failed> {
     let (control, api, since) = (Control::default(), daemon.api()?, Instant::now());
-    // It ends when it was turned away too often, or when the daemon is gone.
     let mut ended = None;
-    std::thread::scope(|scope| -> Result<(), Failed> {
-        let running = scope.spawn(|| producer.traffic(api, &control));
-        while !running.is_finished() && since.elapsed() < FILLING {
-            std::thread::sleep(Duration::from_millis(20));
-            ended = daemon.ended()?;
-            if ended.is_some() {
-                control.down.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let control = &control;
+        let running: Vec<_> =
+            producers.iter_mut().map(|producer| scope.spawn(move || producer.traffic(api, control))).collect();
+        // A producer ends when it was turned away too often, or when the daemon is gone.
+        while !running.iter().all(ScopedJoinHandle::is_finished) && since.elapsed() < longest {
+            std::thread::sleep(Duration::from_millis(10));
+            if ended.is_none() {
+                ended = daemon.ended()?;
             }
+            control.down.store(ended.is_some(), Ordering::SeqCst);
         }
         control.stop.store(true, Ordering::SeqCst);
-        Ok(running.join().unwrap_or_else(|_| Err("a producer of the tester panicked".to_owned()))?)
-    })?;
-    let (answered, turned) = (producer.tally.answered, producer.tally.turned_away.clone());
+        let join = |thread: ScopedJoinHandle<'_, Result<(), Violation>>| {
+            Ok(thread.join().unwrap_or_else(|_| Err("a producer of the tester panicked".to_owned()))?)
+        };
+        running.into_iter().try_for_each(join)
+    })
+    .map(|()| ended)
+}
+
+fn answered(producers: &[Producer]) -> u64 {
+    producers.iter().map(|producer| producer.tally.answered).sum()
+}
+
+/// Traffic until the disk is full; then space is made, and nothing acknowledged may be missing.
+fn full_disk(options: &Crash, seed: u64, disk: &Tmpfs, min_free: u64) -> Result<String, Failed> {
+    let start = Start { mark_interval_ms: 50, ..Start::new(&options.binary, &disk.0.path().join("data")) };
+    let start = start.with("--min-free-mb", min_free);
+    let ballast = disk.take_away(min_free + FREE_MB)?;
+    let mut daemon = Daemon::start(&start)?;
+    list(&daemon)?;
+    let mut producers: Vec<Producer> = (0..4).map(|index| Producer::new(seed, index)).collect();
+    let ended = traffic(&mut daemon, &mut producers, FILLING)?;
+    let full = answered(&producers);
+    let codes: BTreeSet<String> =
+        producers.iter().flat_map(|producer| producer.tally.turned_away.keys().cloned()).collect();
     let what = match ended {
         Some(status) if status.code() == Some(IO) => format!("stopped with {IO}"),
         Some(status) => return Err(format!("a full disk ended it with {status}: {}", daemon.log()).into()),
-        None if turned.is_empty() => return Err(format!("the disk was not full after {FILLING:?}").into()),
-        None => format!("turned away with {}", turned.keys().cloned().collect::<Vec<_>>().join(", ")),
+        None if codes.is_empty() => return Err(format!("the disk was not full after {FILLING:?}").into()),
+        None => format!("turned away with {}", codes.into_iter().collect::<Vec<_>>().join(", ")),
     };
-    // Still there to be read, even now.
+    let mut goes_on = "it goes on after a restart";
     if ended.is_none() {
+        // Still there to be read, and with space again it takes commands as before.
         daemon.state()?;
+        std::fs::remove_file(&ballast)?;
+        std::thread::sleep(Duration::from_secs(2));
+        traffic(&mut daemon, &mut producers, Duration::from_millis(500))?;
+        if answered(&producers) == full {
+            return Err(format!("nothing is taken though there is space again: {}", daemon.log()).into());
+        }
+        goes_on = "it goes on, and after a restart";
         daemon.kill()?;
+    } else {
+        // Full as it is, it may come up or say why not; nothing may be lost by trying.
+        let mut again = Daemon::spawn(&start)?;
+        let _ = again.wait(Duration::from_secs(2))?;
+        drop(again);
+        std::fs::remove_file(&ballast)?;
     }
-    disk.remount(&format!("size={LARGE_MB}m"))?;
     let mut daemon = Daemon::start(&start)?;
-    let api = daemon.api()?;
-    producer.reconcile(api)?;
-    let control = Control::default();
-    std::thread::scope(|scope| -> Result<(), Failed> {
-        let running = scope.spawn(|| producer.traffic(api, &control));
-        std::thread::sleep(Duration::from_millis(200));
-        control.stop.store(true, Ordering::SeqCst);
-        Ok(running.join().unwrap_or_else(|_| Err("a producer of the tester panicked".to_owned()))?)
-    })?;
-    if producer.tally.answered == answered {
+    for producer in &mut producers {
+        producer.reconcile(daemon.api()?)?;
+    }
+    let before = answered(&producers);
+    traffic(&mut daemon, &mut producers, Duration::from_millis(500))?;
+    if answered(&producers) == before {
         return Err("nothing is taken though there is space again".into());
     }
     daemon.stop()?;
-    Ok(format!("{what} after {answered} commands; with space again all of them are there, and it goes on"))
+    inspect::check(&start, &producers, disk.0.path())?;
+    Ok(format!("{what} after {full} commands; with space again all of them are there, and {goes_on}"))
 }

@@ -4,7 +4,9 @@
 use crate::floor::Floor;
 use crate::gateway::{BatchApplied, Gateway};
 use crate::halt::{DeathWatch, Halt, HaltSender};
+use crate::journal::Position;
 use crate::publisher::{Publish, PublisherHandle, TickFigures};
+use crate::snapshot::Image;
 use crate::station::Depth;
 use actix::{
     Actor, ActorFutureExt, Addr, ArbiterHandle, AtomicResponse, Context, ContextFutureSpawner, Handler, Message,
@@ -14,10 +16,10 @@ use backstop_engine::flow::{BatchOutcome, Flow, Stop};
 use backstop_engine::hash::StateHash;
 use backstop_engine::id::{AccountId, Millis, Seq};
 use backstop_engine::instruction::{Entry, Instruction};
-use backstop_engine::money::Notional;
-use backstop_engine::rules::{Kind, Rules};
+use backstop_engine::rules::{Market, Rules};
+use backstop_engine::snapshot::Core;
 use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
-use smol_str::SmolStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Batches in flight and reads that wait; more reads are turned away.
@@ -37,11 +39,11 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    /// Over a floor of stations.
-    fn new(floor: Floor, publisher: PublisherHandle, depth: Depth, halt: HaltSender) -> Self {
+    /// Over a floor of stations, from where the core left off.
+    fn new(floor: Floor, core: &Core, publisher: PublisherHandle, depth: Depth, halt: HaltSender) -> Self {
         let watch = halt.watch("conductor");
-        let flow = Some(Flow::default());
-        Self { flow, floor, publisher, gateway: None, depth, seq: 0, time: 0, halt, _watch: watch }
+        let (flow, seq, time) = (Some(core.flow()), core.seq, core.time);
+        Self { flow, floor, publisher, gateway: None, depth, seq, time, halt, _watch: watch }
     }
 }
 
@@ -62,10 +64,16 @@ pub struct ConductorHandle {
 
 impl ConductorHandle {
     /// Starts the conductor on an arbiter.
-    pub fn start(floor: Floor, publisher: PublisherHandle, halt: HaltSender, place: &ArbiterHandle) -> Self {
+    pub fn start(
+        floor: Floor,
+        core: Core,
+        publisher: PublisherHandle,
+        halt: HaltSender,
+        place: &ArbiterHandle,
+    ) -> Self {
         let depth = Depth::default();
         let counted = depth.clone();
-        let addr = Conductor::start_in_arbiter(place, move |_| Conductor::new(floor, publisher, counted, halt));
+        let addr = Conductor::start_in_arbiter(place, move |_| Conductor::new(floor, &core, publisher, counted, halt));
         Self { addr, depth }
     }
 
@@ -84,9 +92,9 @@ impl ConductorHandle {
     ///
     /// # Errors
     /// [`Halt::MailboxFull`], which the gateway's bound on batches in flight excludes.
-    pub fn apply(&self, entries: Vec<Entry>) -> Result<(), Halt> {
+    pub fn apply(&self, batch: ApplyBatch) -> Result<(), Halt> {
         self.depth.enter();
-        self.addr.try_send(ApplyBatch { entries }).map_err(|_| Halt::MailboxFull("conductor"))
+        self.addr.try_send(batch).map_err(|_| Halt::MailboxFull("conductor"))
     }
 
     /// Asks about the state between two batches.
@@ -116,8 +124,13 @@ impl Handler<Meet> for Conductor {
 /// Apply a batch that is safe in the journal.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct ApplyBatch {
-    entries: Vec<Entry>,
+pub struct ApplyBatch {
+    /// Its commands.
+    pub entries: Vec<Entry>,
+    /// Has it been applied before the daemon started?
+    pub replayed: bool,
+    /// Where the journal stands after it, if the state is to be written down then.
+    pub snapshot: Option<Position>,
 }
 
 impl Handler<ApplyBatch> for Conductor {
@@ -127,13 +140,12 @@ impl Handler<ApplyBatch> for Conductor {
         self.depth.leave();
         // Without a flow the daemon is stopping: a batch before this one could not be applied.
         let Some(flow) = self.flow.take() else { return };
-        let work = apply(flow, self.floor.clone(), self.publisher.clone(), batch.entries);
+        let work = apply(flow, self.floor.clone(), self.publisher.clone(), (self.seq, self.time), batch);
         work.into_actor(self)
             .map(|done, conductor, ctx| match done {
                 Ok((flow, applied)) => {
                     conductor.flow = Some(flow);
-                    conductor.seq = applied.last_seq;
-                    conductor.time = applied.last_time;
+                    (conductor.seq, conductor.time) = applied.last.unwrap_or((conductor.seq, conductor.time));
                     conductor.answer(applied, ctx);
                 }
                 Err(stop) => conductor.halt.halt(stop.into()),
@@ -157,8 +169,10 @@ async fn apply(
     mut flow: Flow,
     mut floor: Floor,
     publisher: PublisherHandle,
-    entries: Vec<Entry>,
+    (seq, time): (Seq, Millis),
+    batch: ApplyBatch,
 ) -> Result<(Flow, BatchApplied), Stop> {
+    let ApplyBatch { entries, replayed, snapshot } = batch;
     let mut applied = BatchApplied::default();
     let mut rest = entries.into_iter().peekable();
     while rest.peek().is_some() {
@@ -173,24 +187,28 @@ async fn apply(
             }
         }
         let kinds = piece.iter().map(|entry| entry.kind).collect();
-        let inverse = piece.iter().filter_map(inverse).collect();
+        let listed = piece.iter().filter_map(listed).collect();
         let started = Instant::now();
         let outcome = flow.batch(piece, &mut floor).await?;
         let took = started.elapsed();
         applied.add(&outcome);
-        let tick = if ticks { Some(figures(&mut floor, &outcome, took).await?) } else { None };
-        let publish = Publish { outcome, kinds, inverse, tick };
-        publisher.publish(publish).await?;
+        let tick = if ticks && !replayed { Some(figures(&mut floor, &outcome, took).await?) } else { None };
+        publisher.publish(Publish { outcome, kinds, listed, tick, replayed }).await?;
+    }
+    if let Some(position) = snapshot {
+        let (seq, time) = applied.last.unwrap_or((seq, time));
+        let (core, accounts) = floor.write(&flow, seq, time).await?;
+        // What readers look up is never behind a snapshot, or a start could not make up for it.
+        publisher.commit().await?;
+        applied.image = Some(Image { position, core, accounts });
     }
     Ok((flow, applied))
 }
 
-/// A market whose contracts are worth `size ÷ price`.
-fn inverse(entry: &Entry) -> Option<(SmolStr, Notional)> {
+/// The market a command lists.
+fn listed(entry: &Entry) -> Option<Arc<Market>> {
     match &entry.instruction {
-        Instruction::ListMarket(market) if market.kind == Kind::Inverse => {
-            Some((market.name.clone(), Notional::new(market.contract_size.get())))
-        }
+        Instruction::ListMarket(market) => Some(market.clone()),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use crate::station::{Depth, Handle};
 use backstop_engine::adl::Ranking;
 use backstop_engine::conservation::conservation;
 use backstop_engine::event::Fact;
-use backstop_engine::flow::{Cap, ShardReply, Stations, Stop, external};
+use backstop_engine::flow::{Cap, Flow, ShardReply, Stations, Stop, external};
 use backstop_engine::fund::{Fund, FundReply, FundRequest, FundStop, NeedRanking};
 use backstop_engine::hash::StateHash;
 use backstop_engine::id::{AccountId, AssetIx, Leg, MarketIx, Millis, Seq, Side};
@@ -16,6 +16,7 @@ use backstop_engine::oracle::{LAST, Observation, Oracle};
 use backstop_engine::reference::show_standing;
 use backstop_engine::reject::{Code, Reject};
 use backstop_engine::rules::Rules;
+use backstop_engine::snapshot::Core;
 use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
@@ -184,6 +185,34 @@ impl Floor {
         hash.merge(self.queue.call(move |queue| part("queue", &|hash, name| hash.part(name, queue))).await?);
         hash.merge(self.fund.call(move |fund| part("fund", &|hash, name| hash.part(name, &fund.hashed()))).await?);
         Ok(hash)
+    }
+
+    /// The state as it is written down: everything but the accounts, and the accounts of each shard.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn write(&mut self, flow: &Flow, seq: Seq, time: Millis) -> Result<(Core, Vec<Vec<u8>>), Stop> {
+        let accounts = |shard: &mut Shard| {
+            let mut bytes = Vec::new();
+            shard.write_accounts(&mut bytes);
+            bytes
+        };
+        let accounts = self.all(accounts).await?;
+        let core = Core {
+            seq,
+            time,
+            events: flow.events(),
+            flow: flow.clone(),
+            oracle: self.oracle.call(|oracle| oracle.clone()).await?,
+            queue: self.queue.call(|queue| queue.clone()).await?,
+            fund: self.fund.call(|fund| fund.clone()).await?,
+            notices: match self.shards.first() {
+                Some(shard) => shard.call(|shard| shard.notices().clone()).await?,
+                None => BTreeMap::new(),
+            },
+            sums: self.totals().await?.flows(),
+        };
+        Ok((core, accounts))
     }
 
     /// Liquidations under way, and when the oldest began; accounts there are.

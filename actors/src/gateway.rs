@@ -3,20 +3,24 @@
 //! While one batch is on its way the next gathers: load decides how large a batch is, no timer does. Above a bound new
 //! commands are turned away; it never queues without one.
 
+mod answer;
 mod producers;
 
-use crate::halt::{DeathWatch, HaltSender};
-use crate::journal::{AppendBatch, JournalHandle, Record, Written};
+pub use answer::{Answer, Results};
+pub use producers::KeptProducer;
+
+use crate::halt::{DeathWatch, Halt, HaltSender};
+use crate::journal::{self, JournalHandle, Numbered, Written};
+use crate::snapshot::{Image, SnapshotError, SnapshotHandle, SnapshotJob, Taken};
 use crate::station::Depth;
 use crate::telemetry::Admissions;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, ResponseFuture};
 use backstop_engine::admission::Admission;
 use backstop_engine::command::{Command, Envelope};
 use backstop_engine::decode::Malformed;
-use backstop_engine::event::{Event, Fact};
 use backstop_engine::flow::BatchOutcome;
 use backstop_engine::id::{Millis, Seq};
-use backstop_engine::instruction::Entry;
+use backstop_engine::instruction::Instruction;
 use backstop_engine::reject::{Code, Reject};
 use producers::{Known, Producers};
 use smol_str::SmolStr;
@@ -48,52 +52,18 @@ pub enum Refusal {
     /// More commands than one submission may bring.
     #[error("a submission may bring {SUBMISSION_MAX} commands")]
     TooLarge,
-    /// The daemon has stopped taking commands.
+    /// The disk has no room for more.
+    #[error("the disk of the data directory is nearly full")]
+    StorageFull {
+        /// When to look again.
+        retry_after_ms: u64,
+    },
+    /// The daemon ends in good order.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+    /// The daemon had to stop.
     #[error("the daemon is stopping")]
     Halted,
-}
-
-/// The answer to one command.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// Kept and applied.
-    Accepted {
-        /// Its place.
-        seq: Seq,
-        /// Its time.
-        time: Millis,
-        /// What it did, where that is the command's result and not the state's: entries of the fund, settlements.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        events: Vec<Event>,
-    },
-    /// Refused: nothing has changed.
-    Refused {
-        /// The stable code.
-        code: &'static str,
-        /// One sentence.
-        message: String,
-        /// The field.
-        field: String,
-        /// Its place, where it got as far as taking one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        seq: Option<Seq>,
-    },
-}
-
-impl Answer {
-    fn malformed(malformed: &Malformed) -> Self {
-        Self::Refused {
-            code: malformed.code.as_str(),
-            message: malformed.message.clone(),
-            field: malformed.field.clone(),
-            seq: None,
-        }
-    }
-
-    fn rejected(reject: &Reject, seq: Option<Seq>) -> Self {
-        Self::Refused { code: reject.code.as_str(), message: reject.to_string(), field: reject.field.to_owned(), seq }
-    }
 }
 
 /// One command of a submission: read, or refused already.
@@ -111,11 +81,18 @@ pub struct GatewayHandle {
 }
 
 impl GatewayHandle {
-    /// Starts the gateway on an arbiter, in front of a journal.
-    pub fn start(config: GatewayConfig, journal: JournalHandle, halt: HaltSender, place: &ArbiterHandle) -> Self {
+    /// Starts the gateway on an arbiter, in front of a journal. It knows what it knew when the state was written down.
+    pub fn start(
+        config: GatewayConfig,
+        (admission, producers): (Admission, Vec<KeptProducer>),
+        journal: JournalHandle,
+        halt: HaltSender,
+        place: &ArbiterHandle,
+    ) -> Self {
         let depth = Depth::default();
         let counted = depth.clone();
-        let addr = Gateway::start_in_arbiter(place, move |_| Gateway::new(config, journal, counted, halt));
+        let known = (admission, Producers::restore(producers));
+        let addr = Gateway::start_in_arbiter(place, move |_| Gateway::new(config, known, journal, counted, halt));
         Self { addr, depth }
     }
 
@@ -137,15 +114,48 @@ impl GatewayHandle {
         self.depth.enter();
         self.addr.send(Submit(commands)).await.unwrap_or(Err(Refusal::Halted))
     }
+
+    /// Applies a batch of the journal again; resolves when that is done.
+    ///
+    /// # Errors
+    /// [`Refusal::Halted`].
+    pub async fn replay(&self, commands: Vec<Written>) -> Result<(), Refusal> {
+        self.depth.enter();
+        self.addr.send(Replay(commands)).await.unwrap_or(Err(Refusal::Halted))
+    }
+
+    /// Everything is as it was: ticks and snapshots begin.
+    pub fn serve(&self) {
+        self.depth.enter();
+        self.addr.do_send(Serve);
+    }
+
+    /// Has the state written down.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub async fn snapshot(&self) -> Result<Taken, SnapshotError> {
+        self.depth.enter();
+        self.addr.send(TakeSnapshot).await.unwrap_or(Err(SnapshotError::Halted))
+    }
+
+    /// Stops taking commands; resolves when everything taken is applied, answered and written down.
+    pub async fn stop(&self) {
+        self.depth.enter();
+        // An error means that it has ended already.
+        let _ = self.addr.send(Stop).await;
+    }
 }
 
 /// What stands at a place of a submission until its batch is applied.
 enum Slot {
     Done(Answer),
-    /// The next entry of the batch, and the number it was given by its producer.
-    Entry(Option<(SmolStr, u64)>),
+    /// The next entry of the batch.
+    Entry(Option<Numbered>),
+    /// Refused before it took a place; the number is used when the batch is safe.
+    Used(Numbered, Answer),
     /// The answer to a command whose number was given before.
-    Same(SmolStr, u64),
+    Same(Numbered),
 }
 
 struct Waiter {
@@ -154,11 +164,24 @@ struct Waiter {
 }
 
 #[derive(Default)]
-struct Batch {
-    written: Vec<Written>,
-    entries: Vec<Entry>,
+struct Pending {
+    batch: journal::Batch,
     waiters: Vec<Waiter>,
+    /// Commands and used numbers in it.
+    size: usize,
 }
+
+/// When the state is written down by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// After so many batches; 0 for never.
+    pub batches: u64,
+    /// After so long, if anything has happened.
+    pub interval: Option<Duration>,
+}
+
+/// Is there room on the disk for what is taken?
+pub type Room = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// How the gateway works.
 #[derive(Clone)]
@@ -169,33 +192,71 @@ pub struct GatewayConfig {
     pub mark_interval: Option<Duration>,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
+    /// Looked at before anything is taken; none where nothing is kept.
+    pub room: Option<Room>,
+    /// When and where the state is written down; none where nothing is kept.
+    pub snapshots: Option<(SnapshotPolicy, SnapshotHandle)>,
+}
+
+/// What it is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Replaying,
+    Serving,
+    Stopping,
+}
+
+/// How far the writing down of the state is.
+#[derive(Default)]
+struct Snapshots {
+    /// Batches since the last one was begun.
+    batches: u64,
+    /// Is one to be begun with the next batch?
+    wanted: bool,
+    /// Is one under way?
+    under_way: bool,
+    /// Who waits for the next one, and for the one under way.
+    waiting: Vec<oneshot::Sender<Result<Taken, SnapshotError>>>,
+    served: Vec<oneshot::Sender<Result<Taken, SnapshotError>>>,
 }
 
 /// The actor that owns the order of commands.
 pub struct Gateway {
     config: GatewayConfig,
+    phase: Phase,
     admission: Admission,
     producers: Producers,
     journal: JournalHandle,
     depth: Depth,
-    pending: Batch,
+    pending: Pending,
     in_flight: VecDeque<Vec<Waiter>>,
+    snapshots: Snapshots,
+    stopped: Vec<oneshot::Sender<()>>,
     admissions: Admissions,
     halt: HaltSender,
     _watch: DeathWatch,
 }
 
 impl Gateway {
-    fn new(config: GatewayConfig, journal: JournalHandle, depth: Depth, halt: HaltSender) -> Self {
+    fn new(
+        config: GatewayConfig,
+        (admission, producers): (Admission, Producers),
+        journal: JournalHandle,
+        depth: Depth,
+        halt: HaltSender,
+    ) -> Self {
         let watch = halt.watch("gateway");
         Self {
             config,
-            admission: Admission::default(),
-            producers: Producers::default(),
+            phase: Phase::Replaying,
+            admission,
+            producers,
             journal,
             depth,
-            pending: Batch::default(),
+            pending: Pending::default(),
             in_flight: VecDeque::new(),
+            snapshots: Snapshots::default(),
+            stopped: Vec::new(),
             admissions: Admissions::default(),
             halt,
             _watch: watch,
@@ -212,56 +273,136 @@ impl Gateway {
             Ok(envelope) => envelope,
             Err(malformed) => return Slot::Done(Answer::malformed(&malformed)),
         };
-        let numbered = envelope.producer.clone().zip(envelope.number);
-        if let Some((producer, number)) = &numbered {
-            match self.producers.look_up(producer, *number) {
+        let Envelope { command, time, producer, number } = envelope;
+        let numbered = producer.zip(number).map(|(producer, number)| Numbered { producer, number });
+        if let Some(known) = &numbered {
+            let limited = |code, field, value: u64, limit: u64| {
+                Slot::Done(Answer::rejected(&Reject::limit(code, field, value.into(), limit.into()), None))
+            };
+            match self.producers.look_up(&known.producer, known.number) {
                 Known::Next => {}
-                Known::Before => return Slot::Same(producer.clone(), *number),
+                Known::Before => return Slot::Same(known.clone()),
                 Known::Crowd(most) => {
                     let most = u64::try_from(most).unwrap_or(u64::MAX);
-                    let reject =
-                        Reject::limit(Code::OutOfRange, "producer", most.saturating_add(1).into(), most.into());
-                    return Slot::Done(Answer::rejected(&reject, None));
+                    return limited(Code::OutOfRange, "producer", most.saturating_add(1), most);
                 }
-                Known::Gap(expected) => {
-                    let reject = Reject::limit(Code::OutOfOrder, "number", (*number).into(), expected.into());
-                    return Slot::Done(Answer::rejected(&reject, None));
-                }
+                Known::Gap(expected) => return limited(Code::OutOfOrder, "number", known.number, expected),
             }
         }
-        let time = match envelope.time {
+        let time = match time {
             Some(time) if self.config.accepts_time => time,
             Some(_) => return Slot::Done(Answer::malformed(&Malformed::new(Code::UnknownField, "time"))),
             None => self.now(),
         };
-        match self.admission.admit(&envelope.command, time) {
+        match self.admission.admit(&command, time) {
             Ok(entry) => {
-                self.pending.written.push(Written { seq: entry.seq, time, command: envelope.command });
-                self.pending.entries.push(entry);
-                if let Some((producer, number)) = &numbered {
-                    self.producers.take(producer, *number, None);
-                }
+                self.pending.batch.commands.push(Written::Command { time, command, numbered: numbered.clone() });
+                self.pending.batch.entries.push(entry);
+                self.take_number(numbered.as_ref());
+                self.pending.size = self.pending.size.saturating_add(1);
                 Slot::Entry(numbered)
             }
             Err(reject) => {
                 let answer = Answer::rejected(&reject, None);
-                if let Some((producer, number)) = &numbered {
-                    self.producers.take(producer, *number, Some(answer.clone()));
-                }
-                Slot::Done(answer)
+                let Some(numbered) = numbered else { return Slot::Done(answer) };
+                let (message, field) = (reject.to_string(), reject.field.to_owned());
+                let code = SmolStr::new_static(reject.code.as_str());
+                self.pending.batch.commands.push(Written::Refused { numbered: numbered.clone(), code, message, field });
+                self.use_number(numbered, answer)
             }
         }
     }
 
+    fn take_number(&mut self, numbered: Option<&Numbered>) {
+        if let Some(Numbered { producer, number }) = numbered {
+            self.producers.take(producer, *number);
+        }
+    }
+
+    fn use_number(&mut self, numbered: Numbered, answer: Answer) -> Slot {
+        self.take_number(Some(&numbered));
+        self.pending.size = self.pending.size.saturating_add(1);
+        Slot::Used(numbered, answer)
+    }
+
+    /// Gives a command of the journal the place it had.
+    fn place_again(&mut self, written: Written) -> Result<Slot, Halt> {
+        self.pending.batch.replayed = true;
+        match written {
+            Written::Command { time, command, numbered } => {
+                let seq = self.admission.last_seq().saturating_add(1);
+                let diverged = |reject| Halt::StateDiverged { seq, reject };
+                let entry = self.admission.admit(&command, time).map_err(diverged)?;
+                self.pending.batch.entries.push(entry);
+                self.take_number(numbered.as_ref());
+                self.pending.size = self.pending.size.saturating_add(1);
+                Ok(Slot::Entry(numbered))
+            }
+            Written::Refused { numbered, code, message, field } => {
+                Ok(self.use_number(numbered, Answer::again(&code, message, field, None)))
+            }
+        }
+    }
+
+    /// Lets those who wait be answered with the batch that their slots belong to.
+    fn enlist(&mut self, slots: Vec<Slot>) -> oneshot::Receiver<Vec<Answer>> {
+        let (reply, answers) = oneshot::channel();
+        let waits = slots.iter().any(|slot| matches!(slot, Slot::Entry(_) | Slot::Used(..)));
+        let same = slots.iter().any(|slot| matches!(slot, Slot::Same(_)));
+        let waiter = Waiter { slots, reply };
+        match self.in_flight.back_mut() {
+            // The first of a repeated command is still on its way: wait for it.
+            _ if waits || (same && self.pending.size > 0) => self.pending.waiters.push(waiter),
+            Some(last) if same => last.push(waiter),
+            _ => finish(waiter, &mut self.producers, &mut VecDeque::new(), &self.admissions),
+        }
+        self.dispatch();
+        self.admissions.pending(self.pending.size);
+        answers
+    }
+
     /// Sends the pending batch on its way, if there is room.
     fn dispatch(&mut self) {
-        if self.in_flight.len() >= IN_FLIGHT_MAX || self.pending.entries.is_empty() {
+        let begins = self.snapshots.wanted && !self.snapshots.under_way;
+        if self.in_flight.len() >= IN_FLIGHT_MAX || (self.pending.size == 0 && !begins) {
             return;
         }
-        let Batch { written, entries, waiters } = std::mem::take(&mut self.pending);
+        let Pending { mut batch, waiters, size } = std::mem::take(&mut self.pending);
+        if size > 0 && !batch.replayed {
+            self.count_batch();
+        }
+        if self.snapshots.wanted && !self.snapshots.under_way {
+            batch.snapshot = true;
+            let waiting = std::mem::take(&mut self.snapshots.waiting);
+            self.snapshots = Snapshots { under_way: true, served: waiting, ..Snapshots::default() };
+        }
         self.in_flight.push_back(waiters);
-        if let Err(reason) = self.journal.append(AppendBatch { record: Record { commands: written }, entries }) {
+        if let Err(reason) = self.journal.append(batch) {
             self.halt.halt(reason);
+        }
+    }
+
+    fn count_batch(&mut self) {
+        let Some((policy, _)) = &self.config.snapshots else { return };
+        self.snapshots.batches = self.snapshots.batches.saturating_add(1);
+        self.snapshots.wanted |= policy.batches > 0 && self.snapshots.batches >= policy.batches;
+    }
+
+    /// Hands over what a snapshot is made of.
+    fn write_down(&mut self, image: Image, myself: Addr<Self>) {
+        let Some((_, snapshots)) = &self.config.snapshots else { return };
+        let done = move |taken| myself.do_send(SnapshotTaken(taken));
+        snapshots.take(SnapshotJob { image, producers: self.producers.kept(), done: Box::new(done) });
+    }
+
+    /// Answers whoever waits for the end, if it is there.
+    fn look_for_end(&mut self) {
+        let rests = self.pending.size == 0 && self.in_flight.is_empty();
+        if rests && !self.snapshots.wanted && !self.snapshots.under_way {
+            // Whoever asked may be gone.
+            for stopped in self.stopped.drain(..) {
+                let _ = stopped.send(());
+            }
         }
     }
 }
@@ -271,95 +412,185 @@ impl Actor for Gateway {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+/// Everything is as it was.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Serve;
+
+impl Handler<Serve> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, _: Serve, ctx: &mut Self::Context) {
+        self.depth.leave();
+        self.phase = Phase::Serving;
         if let Some(interval) = self.config.mark_interval {
             ctx.run_interval(interval, |gateway, _| {
                 let tick = Envelope { command: Command::Tick, time: None, producer: None, number: None };
                 // A tick that has not left yet will see everything this one would.
-                if gateway.pending.entries.last().is_none_or(|last| last.instruction != TICK) {
+                let last = gateway.pending.batch.entries.last();
+                if gateway.phase == Phase::Serving && last.is_none_or(|last| last.instruction != Instruction::Tick) {
                     gateway.place(Ok(tick));
                     gateway.dispatch();
                 }
             });
         }
+        if let Some((SnapshotPolicy { interval: Some(interval), .. }, _)) = self.config.snapshots {
+            ctx.run_interval(interval, |gateway, _| {
+                gateway.snapshots.wanted |= gateway.phase == Phase::Serving && gateway.snapshots.batches > 0;
+                gateway.dispatch();
+            });
+        }
     }
 }
-
-const TICK: backstop_engine::instruction::Instruction = backstop_engine::instruction::Instruction::Tick;
 
 impl Handler<Submit> for Gateway {
     type Result = ResponseFuture<Result<Vec<Answer>, Refusal>>;
 
     fn handle(&mut self, submit: Submit, _: &mut Self::Context) -> Self::Result {
         self.depth.leave();
-        if submit.0.len() > SUBMISSION_MAX {
-            self.admissions.refused("too_large");
-            return Box::pin(async { Err(Refusal::TooLarge) });
-        }
-        if self.pending.entries.len().saturating_add(submit.0.len()) > PENDING_MAX {
-            self.admissions.refused("overloaded");
-            return Box::pin(async { Err(Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }) });
+        let retry_after_ms = RETRY_AFTER_MS;
+        let refusal = match self.phase {
+            Phase::Stopping => Some((Refusal::ShuttingDown, "shutting_down")),
+            _ if submit.0.len() > SUBMISSION_MAX => Some((Refusal::TooLarge, "too_large")),
+            _ if self.pending.size.saturating_add(submit.0.len()) > PENDING_MAX => {
+                Some((Refusal::Overloaded { retry_after_ms }, "overloaded"))
+            }
+            _ if self.config.room.as_ref().is_some_and(|is_left| !is_left()) => {
+                Some((Refusal::StorageFull { retry_after_ms }, "storage_full"))
+            }
+            _ => None,
+        };
+        if let Some((refusal, code)) = refusal {
+            self.admissions.refused(code);
+            return Box::pin(async move { Err(refusal) });
         }
         let slots: Vec<Slot> = submit.0.into_iter().map(|read| self.place(read)).collect();
-        let (reply, answers) = oneshot::channel();
-        let waits = slots.iter().any(|slot| matches!(slot, Slot::Entry(_)));
-        let waiter = Waiter { slots, reply };
-        let same = waiter.slots.iter().any(|slot| matches!(slot, Slot::Same(..)));
-        match (waits || !self.pending.entries.is_empty(), self.in_flight.back_mut()) {
-            (true, _) if waits || same => self.pending.waiters.push(waiter),
-            // The first of a repeated command is still on its way: wait for it.
-            (false, Some(last)) if same => last.push(waiter),
-            _ => finish(waiter, &mut self.producers, &mut VecDeque::new(), &self.admissions),
-        }
-        self.dispatch();
-        self.admissions.pending(self.pending.entries.len());
+        let answers = self.enlist(slots);
         Box::pin(async { answers.await.map_err(|_| Refusal::Halted) })
     }
 }
 
+/// A batch of the journal, again.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+struct Replay(Vec<Written>);
+
+impl Handler<Replay> for Gateway {
+    type Result = ResponseFuture<Result<(), Refusal>>;
+
+    fn handle(&mut self, replay: Replay, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
+        match replay.0.into_iter().map(|written| self.place_again(written)).collect::<Result<Vec<Slot>, Halt>>() {
+            Ok(slots) => {
+                let answers = self.enlist(slots);
+                Box::pin(async { answers.await.map(drop).map_err(|_| Refusal::Halted) })
+            }
+            Err(reason) => {
+                self.halt.halt(reason);
+                Box::pin(async { Err(Refusal::Halted) })
+            }
+        }
+    }
+}
+
+/// Has the state written down.
+#[derive(Message)]
+#[rtype(result = "Result<Taken, SnapshotError>")]
+struct TakeSnapshot;
+
+impl Handler<TakeSnapshot> for Gateway {
+    type Result = ResponseFuture<Result<Taken, SnapshotError>>;
+
+    fn handle(&mut self, _: TakeSnapshot, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
+        if self.config.snapshots.is_none() {
+            return Box::pin(async { Err(SnapshotError::NotKept) });
+        }
+        let (reply, taken) = oneshot::channel();
+        self.snapshots.waiting.push(reply);
+        self.snapshots.wanted = true;
+        self.dispatch();
+        Box::pin(async { taken.await.unwrap_or(Err(SnapshotError::Halted)) })
+    }
+}
+
+/// The state is written down, or could not be.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SnapshotTaken(Result<Taken, SnapshotError>);
+
+impl Handler<SnapshotTaken> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, taken: SnapshotTaken, _: &mut Self::Context) {
+        self.snapshots.under_way = false;
+        for waiting in self.snapshots.served.drain(..) {
+            // Whoever asked may be gone.
+            let _ = waiting.send(taken.0.clone());
+        }
+        self.dispatch();
+        self.look_for_end();
+    }
+}
+
+/// End in good order.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl Handler<Stop> for Gateway {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
+        self.phase = Phase::Stopping;
+        let (reply, stopped) = oneshot::channel();
+        self.stopped.push(reply);
+        self.snapshots.wanted |= self.config.snapshots.is_some() && self.snapshots.batches > 0;
+        self.dispatch();
+        self.look_for_end();
+        Box::pin(async { stopped.await.unwrap_or(()) })
+    }
+}
+
 /// A batch is applied; its outcomes, in order.
-#[derive(Debug, Default, Message)]
+#[derive(Default, Message)]
 #[rtype(result = "()")]
 pub struct BatchApplied {
     /// By entry.
     pub outcomes: VecDeque<Answer>,
-    /// The last command in it.
-    pub last_seq: Seq,
-    /// Its time.
-    pub last_time: Millis,
+    /// The last command in it, and its time.
+    pub last: Option<(Seq, Millis)>,
+    /// The state after it, where that is to be written down.
+    pub image: Option<Image>,
 }
 
 impl BatchApplied {
     /// Adds what a piece of the batch did.
     pub fn add(&mut self, outcome: &BatchOutcome) {
         for entry in &outcome.entries {
-            self.last_seq = entry.seq;
-            self.last_time = entry.time;
-            let answer = match entry.result {
-                Ok(()) => {
-                    let events = entry.events.iter().filter(|event| is_result(&event.fact)).cloned().collect();
-                    Answer::Accepted { seq: entry.seq, time: entry.time, events }
-                }
-                Err(reject) => Answer::rejected(&reject, Some(entry.seq)),
-            };
-            self.outcomes.push_back(answer);
+            self.last = Some((entry.seq, entry.time));
+            self.outcomes.push_back(Answer::of(entry));
         }
     }
-}
-
-/// Is the fact the result of the command that caused it, and not of the state it met (as everything a tick does)?
-fn is_result(fact: &Fact) -> bool {
-    matches!(fact, Fact::FundEntry(entry) if entry.liquidation.is_none())
 }
 
 impl Handler<BatchApplied> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, mut applied: BatchApplied, _: &mut Self::Context) {
+    fn handle(&mut self, mut applied: BatchApplied, ctx: &mut Self::Context) {
         for waiter in self.in_flight.pop_front().unwrap_or_default() {
             finish(waiter, &mut self.producers, &mut applied.outcomes, &self.admissions);
         }
+        if let Some(image) = applied.image {
+            self.write_down(image, ctx.address());
+        }
         self.dispatch();
-        self.admissions.pending(self.pending.entries.len());
+        self.admissions.pending(self.pending.size);
+        self.look_for_end();
     }
 }
 
@@ -371,12 +602,16 @@ fn finish(waiter: Waiter, producers: &mut Producers, outcomes: &mut VecDeque<Ans
             Slot::Done(answer) => answer,
             Slot::Entry(numbered) => {
                 let Some(answer) = outcomes.pop_front() else { unreachable!("an outcome for each entry") };
-                if let Some((producer, number)) = numbered {
+                if let Some(Numbered { producer, number }) = numbered {
                     producers.answer(&producer, number, answer.clone());
                 }
                 answer
             }
-            Slot::Same(producer, number) => producers.first_answer(&producer, number),
+            Slot::Used(Numbered { producer, number }, answer) => {
+                producers.answer(&producer, number, answer.clone());
+                answer
+            }
+            Slot::Same(Numbered { producer, number }) => producers.first_answer(&producer, number),
         });
     }
     for answer in &answers {

@@ -1,6 +1,10 @@
 //! Why the daemon must stop, and how everybody hears of it.
 
+use crate::history::HistoryError;
+use crate::journal::JournalError;
 use backstop_engine::flow::Stop;
+use backstop_engine::id::Seq;
+use backstop_engine::reject::Reject;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
@@ -11,6 +15,20 @@ pub enum Halt {
     /// The journal cannot be written.
     #[error("the journal cannot be written: {0}")]
     JournalIo(#[source] std::io::Error),
+    /// A command of the journal was refused that was taken when it was written: another program wrote it.
+    #[error("the journal does not fit this program at sequence number {seq}: {reject}")]
+    StateDiverged {
+        /// Where.
+        seq: Seq,
+        /// Why it was refused.
+        reject: Reject,
+    },
+    /// The journal cannot be read.
+    #[error(transparent)]
+    JournalCorrupt(#[from] JournalError),
+    /// The history cannot be written.
+    #[error("the history cannot be written: {0}")]
+    History(#[source] HistoryError),
     /// The flow cannot go on.
     #[error("the flow stopped: {0}")]
     Flow(#[from] Stop),

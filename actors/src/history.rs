@@ -1,130 +1,300 @@
-//! History: what readers look up, built from events and nothing else.
+//! History: what readers look up, built from events and nothing else, in an SQLite file that any SQL tool can read.
+//!
+//! It is a function of the journal: events that are in it already are passed over when the journal is replayed, and the
+//! whole of it can be built anew. So it need not be safe at once, only before a snapshot that would start after it.
 
-use backstop_engine::event::{Event, Fact, Outcome};
-use backstop_engine::id::{AccountId, LiquidationId, Millis};
-use backstop_engine::money::{Money, Notional};
+mod daily;
+mod pages;
+
+pub use daily::DailySum;
+pub use pages::{Item, Look};
+
+use backstop_engine::event::{Event, Fact, LedgerEntry};
+use backstop_engine::id::{LiquidationId, Seq};
+use backstop_engine::money::Notional;
+use backstop_engine::rules::{Kind, Market, Rules};
+use daily::Daily;
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::Path;
 
-/// Items of one list that are kept in memory; the oldest go first.
-pub const KEPT: usize = 500_000;
+/// The version of the tables. Another one is built anew.
+const VERSION: i64 = 1;
 
-/// A liquidation, from start to end.
-#[derive(Debug, Clone, Serialize)]
-pub struct LiquidationRecord {
-    /// Its number.
-    pub liquidation: LiquidationId,
-    /// Whose.
-    pub account: AccountId,
-    /// The asset.
-    pub asset: SmolStr,
-    /// The market, where the scope is one isolated position.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub market: Option<SmolStr>,
-    /// When it began.
-    pub started: Millis,
-    /// When it ended.
-    pub ended: Option<Millis>,
-    /// How.
-    pub outcome: Option<Outcome>,
-    /// Equity when it began.
-    pub equity: Money,
-    /// Maintenance margin then.
-    pub maintenance_margin: Money,
-    /// Σ quantity × price of its settlements, for linear contracts; Σ value for inverse ones.
-    pub notional: Notional,
-    /// Σ fees.
-    pub fee: Money,
-    /// Σ surplus after fees.
-    pub surplus: Money,
-    /// Σ shortfall.
-    pub shortfall: Money,
-    /// Each settlement.
-    pub settlements: Vec<Arc<Event>>,
-}
-
-/// A list of events by sequence number.
-#[derive(Debug, Default)]
-pub struct Tape(VecDeque<Arc<Event>>);
-
-impl Tape {
-    fn push(&mut self, event: Arc<Event>) {
-        self.0.push_back(event);
-        if self.0.len() > KEPT {
-            self.0.pop_front();
-        }
-    }
-
-    /// Up to `limit` events after sequence number `after`, oldest first, and whether there are more.
-    pub fn page(&self, after: u64, limit: usize, wanted: impl Fn(&Event) -> bool) -> (Vec<Arc<Event>>, bool) {
-        let start = self.0.partition_point(|event| event.seq <= after);
-        let mut found = self.0.iter().skip(start).filter(|event| wanted(event));
-        let items: Vec<Arc<Event>> = found.by_ref().take(limit).cloned().collect();
-        (items, found.next().is_some())
-    }
-}
+/// What the store says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HistoryError(#[from] rusqlite::Error);
 
 /// Everything that is looked up.
-#[derive(Debug, Default)]
 pub struct History {
-    ledgers: BTreeMap<SmolStr, Tape>,
-    liquidations: BTreeMap<LiquidationId, LiquidationRecord>,
-    adl: Tape,
+    db: Connection,
+    /// Is a transaction open?
+    open: bool,
+    /// The last command whose events are here.
+    through: Seq,
     /// Inverse contracts, whose value is not quantity × price.
     inverse: BTreeMap<SmolStr, Notional>,
+    /// Assets of the liquidations under way.
+    assets: BTreeMap<LiquidationId, SmolStr>,
+    daily: Daily,
+}
+
+fn word(value: &impl Serialize) -> Option<String> {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned))
+}
+
+fn body(event: &Event) -> String {
+    // Events are plain data: writing them to memory does not fail.
+    serde_json::to_string(event).unwrap_or_default()
+}
+
+/// Numbers count from 1 and stay far below 2^63.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 impl History {
-    /// Remembers a market whose settlements are valued as `quantity × size ÷ price`.
-    pub fn know_inverse(&mut self, market: SmolStr, size: Notional) {
-        self.inverse.insert(market, size);
+    /// In a file, as far as it goes; a file of another version is begun anew.
+    ///
+    /// # Errors
+    /// [`HistoryError`]: the file cannot be used.
+    pub fn open(path: &Path) -> Result<Self, HistoryError> {
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        // What is not safe yet is rebuilt from the journal.
+        db.pragma_update(None, "synchronous", "NORMAL")?;
+        Self::over(db)
     }
 
-    /// Takes an event; says which liquidation has just ended, and when it began.
-    pub fn take(&mut self, event: &Event) {
+    /// In memory: it ends with the daemon.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn in_memory() -> Result<Self, HistoryError> {
+        Self::over(Connection::open_in_memory()?)
+    }
+
+    fn over(db: Connection) -> Result<Self, HistoryError> {
+        db.set_prepared_statement_cache_capacity(64);
+        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version != VERSION {
+            let tables: Vec<String> = db
+                .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for table in tables {
+                db.execute_batch(&format!("DROP TABLE \"{table}\""))?;
+            }
+            db.execute_batch(&format!(
+                "BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT",
+                include_str!("history/schema.sql")
+            ))?;
+        }
+        let through: i64 = db.query_row("SELECT seq FROM progress", [], |row| row.get(0))?;
+        let assets = db
+            .prepare("SELECT liquidation, asset FROM liquidations WHERE ended IS NULL")?
+            .query_map([], |row| {
+                let (liquidation, asset): (i64, String) = (row.get(0)?, row.get(1)?);
+                Ok((LiquidationId(u64::try_from(liquidation).unwrap_or_default()), asset.into()))
+            })?
+            .collect::<Result<_, _>>()?;
+        let through = u64::try_from(through).unwrap_or_default();
+        Ok(Self { db, open: false, through, inverse: BTreeMap::new(), assets, daily: Daily::default() })
+    }
+
+    /// The last command whose events are here.
+    pub fn through(&self) -> Seq {
+        self.through
+    }
+
+    /// Knows the markets of these rules.
+    pub fn know(&mut self, rules: &Rules) {
+        rules.markets().iter().for_each(|market| self.know_market(market));
+    }
+
+    /// Remembers a market whose settlements are valued as `quantity × size ÷ price`.
+    pub fn know_market(&mut self, market: &Market) {
+        if market.kind == Kind::Inverse {
+            self.inverse.insert(market.name.clone(), Notional::new(market.contract_size.get()));
+        }
+    }
+
+    /// Takes the events of a command, unless they are here already.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn take(&mut self, seq: Seq, events: &[Event]) -> Result<(), HistoryError> {
+        if seq <= self.through {
+            return Ok(());
+        }
+        self.through = seq;
+        events.iter().try_for_each(|event| self.record(event))
+    }
+
+    fn begin(&mut self) -> Result<&Connection, HistoryError> {
+        if !self.open {
+            self.db.execute_batch("BEGIN")?;
+            self.open = true;
+        }
+        Ok(&self.db)
+    }
+
+    /// Everything taken so far is safe when this returns.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn commit(&mut self) -> Result<(), HistoryError> {
+        self.save()?;
+        // The write-ahead log is synced when it is carried over.
+        self.db.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Ends the transaction: another connection sees everything taken so far.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn save(&mut self) -> Result<(), HistoryError> {
+        let through = integer(self.through);
+        let db = self.begin()?;
+        db.prepare_cached("UPDATE progress SET seq = ?")?.execute([through])?;
+        self.daily.write(&self.db)?;
+        self.db.execute_batch("COMMIT")?;
+        self.open = false;
+        Ok(())
+    }
+
+    fn record(&mut self, event: &Event) -> Result<(), HistoryError> {
+        let (number, time) = (integer(event.seq), integer(event.time));
         match &event.fact {
-            Fact::FundEntry(entry) => {
-                self.ledgers.entry(entry.asset.clone()).or_default().push(Arc::new(event.clone()));
+            Fact::FundEntry(entry) => self.enter(event, entry)?,
+            Fact::AdlTriggered { market, liquidation, .. } => {
+                let sql = "INSERT INTO adl VALUES (?, ?, ?, NULL, ?, ?)";
+                self.begin()?.prepare_cached(sql)?.execute(params![
+                    number,
+                    time,
+                    market.as_str(),
+                    integer(liquidation.0),
+                    body(event)
+                ])?;
             }
-            Fact::AdlTriggered { .. } | Fact::Deleveraged(_) => self.adl.push(Arc::new(event.clone())),
+            Fact::Deleveraged(cut) => {
+                let sql = "INSERT INTO adl VALUES (?, ?, ?, ?, ?, ?)";
+                self.begin()?.prepare_cached(sql)?.execute(params![
+                    number,
+                    time,
+                    cut.market.as_str(),
+                    cut.account.0.as_str(),
+                    integer(cut.liquidation.0),
+                    body(event)
+                ])?;
+                self.sum(event, cut.liquidation, "adl", cut.notional)?;
+            }
             Fact::LiquidationStarted { liquidation, account, asset, market, equity, maintenance_margin } => {
-                let record = LiquidationRecord {
-                    liquidation: *liquidation,
-                    account: account.clone(),
-                    asset: asset.clone(),
-                    market: market.clone(),
-                    started: event.time,
-                    ended: None,
-                    outcome: None,
-                    equity: *equity,
-                    maintenance_margin: *maintenance_margin,
-                    notional: Notional::ZERO,
-                    fee: Money::ZERO,
-                    surplus: Money::ZERO,
-                    shortfall: Money::ZERO,
-                    settlements: Vec::new(),
-                };
-                self.liquidations.insert(*liquidation, record);
-                while self.liquidations.len() > KEPT {
-                    self.liquidations.pop_first();
-                }
+                let sql = "INSERT INTO liquidations VALUES (?, ?, ?, ?, ?, NULL, NULL, ?, ?)";
+                self.begin()?.prepare_cached(sql)?.execute(params![
+                    integer(liquidation.0),
+                    account.0.as_str(),
+                    asset.as_str(),
+                    market.as_deref(),
+                    time,
+                    equity.to_string(),
+                    maintenance_margin.to_string()
+                ])?;
+                self.assets.insert(*liquidation, asset.clone());
+                self.sum(event, *liquidation, "liquidations", Notional::ZERO)?;
             }
-            Fact::LiquidationSettled { liquidation, .. } => {
-                let size = self.notional(&event.fact);
-                if let Some(record) = self.liquidations.get_mut(liquidation) {
-                    settle(record, event, size);
+            Fact::LiquidationSettled { liquidation, shortfall, .. } => {
+                let notional = self.notional(&event.fact);
+                self.settle(event, notional)?;
+                self.sum(event, *liquidation, "liquidation_settlements", notional)?;
+                if shortfall.is_positive() {
+                    self.sum(event, *liquidation, "liquidation_shortfalls", Notional::new(shortfall.get()))?;
                 }
             }
             Fact::LiquidationEnded { liquidation, outcome } => {
-                if let Some(record) = self.liquidations.get_mut(liquidation) {
-                    record.ended = Some(event.time);
-                    record.outcome = Some(*outcome);
-                }
+                let sql = "UPDATE liquidations SET ended = ?, outcome = ? WHERE liquidation = ?";
+                self.begin()?.prepare_cached(sql)?.execute(params![time, word(outcome), integer(liquidation.0)])?;
+                self.assets.remove(liquidation);
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn enter(&mut self, event: &Event, entry: &LedgerEntry) -> Result<(), HistoryError> {
+        let sql = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        self.begin()?.prepare_cached(sql)?.execute(params![
+            integer(event.seq),
+            integer(event.time),
+            entry.asset.as_str(),
+            entry.pool.as_str(),
+            word(&entry.reason),
+            entry.amount.to_string(),
+            entry.balance.to_string(),
+            entry.market.as_deref(),
+            entry.liquidation.map(|liquidation| integer(liquidation.0)),
+            entry.account.as_ref().map(|account| account.0.as_str()),
+            body(event)
+        ])?;
+        let line = word(&entry.reason).unwrap_or_default();
+        self.daily.add(&self.db, event.time, &entry.asset, &line, entry.amount.get())?;
+        Ok(())
+    }
+
+    fn settle(&mut self, event: &Event, notional: Notional) -> Result<(), HistoryError> {
+        let Fact::LiquidationSettled {
+            liquidation,
+            market,
+            quantity,
+            price,
+            bankruptcy_price,
+            fee,
+            surplus,
+            shortfall,
+            ..
+        } = &event.fact
+        else {
+            return Ok(());
+        };
+        let sql = "INSERT INTO settlements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        self.begin()?.prepare_cached(sql)?.execute(params![
+            integer(event.seq),
+            integer(liquidation.0),
+            market.as_str(),
+            quantity.to_string(),
+            price.to_string(),
+            bankruptcy_price.to_string(),
+            notional.to_string(),
+            fee.to_string(),
+            surplus.to_string(),
+            shortfall.to_string(),
+            body(event)
+        ])?;
+        Ok(())
+    }
+
+    fn sum(
+        &mut self,
+        event: &Event,
+        liquidation: LiquidationId,
+        line: &str,
+        amount: Notional,
+    ) -> Result<(), HistoryError> {
+        let asset = match self.assets.get(&liquidation) {
+            Some(asset) => asset.clone(),
+            None => {
+                let sql = "SELECT asset FROM liquidations WHERE liquidation = ?";
+                let found: Option<String> =
+                    self.db.prepare_cached(sql)?.query_row([integer(liquidation.0)], |row| row.get(0)).optional()?;
+                found.unwrap_or_default().into()
+            }
+        };
+        self.daily.add(&self.db, event.time, &asset, line, amount.get())?;
+        Ok(())
     }
 
     /// The size of a settlement in its settlement asset, to 8 decimals: a figure to look at, never to post.
@@ -136,39 +306,5 @@ impl History {
             Some(contract) => size(number::mul_div(quantity.get(), contract.get(), price.get(), 8, Rounding::Nearest)),
             None => size(number::mul(quantity.get(), price.get(), 8, Rounding::Nearest)),
         }
-    }
-
-    /// A page of an asset's ledger.
-    pub fn ledger(&self, asset: &str, after: u64, limit: usize) -> (Vec<Arc<Event>>, bool) {
-        self.ledgers.get(asset).map_or((Vec::new(), false), |tape| tape.page(after, limit, |_| true))
-    }
-
-    /// A page of the ADL tape.
-    pub fn adl(&self, after: u64, limit: usize, wanted: impl Fn(&Event) -> bool) -> (Vec<Arc<Event>>, bool) {
-        self.adl.page(after, limit, wanted)
-    }
-
-    /// A page of liquidations after number `after`.
-    pub fn liquidations(
-        &self,
-        after: u64,
-        limit: usize,
-        wanted: impl Fn(&LiquidationRecord) -> bool,
-    ) -> (Vec<LiquidationRecord>, bool) {
-        let start = LiquidationId(after.saturating_add(1));
-        let mut found = self.liquidations.range(start..).map(|(_, record)| record).filter(|record| wanted(record));
-        let items: Vec<LiquidationRecord> = found.by_ref().take(limit).cloned().collect();
-        (items, found.next().is_some())
-    }
-}
-
-fn settle(record: &mut LiquidationRecord, event: &Event, size: Notional) {
-    if let Fact::LiquidationSettled { fee, surplus, shortfall, .. } = &event.fact {
-        let add = |sum: &mut Money, part: Money| *sum = sum.plus(part).unwrap_or(*sum);
-        add(&mut record.fee, *fee);
-        add(&mut record.surplus, *surplus);
-        add(&mut record.shortfall, *shortfall);
-        record.notional = record.notional.plus(size).unwrap_or(record.notional);
-        record.settlements.push(Arc::new(event.clone()));
     }
 }

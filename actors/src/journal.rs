@@ -2,70 +2,76 @@
 //!
 //! The port is [`JournalStore`]. A batch is handed on to the conductor only after its store says that it is kept.
 
-use crate::conductor::ConductorHandle;
+mod file;
+pub mod record;
+mod segment;
+
+pub use file::{Cut, FileJournal, Found, JournalError, SEGMENT, read};
+pub use record::{Hash, Numbered, Position, Written};
+pub use segment::{Damage, VERSION};
+
+use crate::conductor::{ApplyBatch, ConductorHandle};
 use crate::halt::{Halt, HaltSender};
 use crate::station::Depth;
-use backstop_engine::command::Command;
-use backstop_engine::id::{Millis, Seq};
 use backstop_engine::instruction::Entry;
 use crossbeam::channel::{Receiver, Sender};
-use std::collections::VecDeque;
+use tokio::sync::oneshot;
 
-/// A command as it is written down.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Written {
-    /// Its place.
-    pub seq: Seq,
-    /// Its time.
-    pub time: Millis,
-    /// What it says.
-    pub command: Command,
-}
-
-/// A batch: one record of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Record {
-    /// Its commands, in order.
-    pub commands: Vec<Written>,
-}
-
-/// Where records are kept.
+/// Where batches are kept.
 pub trait JournalStore: Send {
-    /// Keeps a record; it is safe when this returns.
+    /// Keeps a batch; it is safe when this returns, and the journal stands at the position returned.
     ///
     /// # Errors
     /// What the disk says. It is never tried again: the daemon stops.
-    fn append(&mut self, record: Record) -> std::io::Result<()>;
+    fn append(&mut self, commands: &[Written]) -> std::io::Result<Position>;
+
+    /// Notes that the daemon ends in good order.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn seal(&mut self) -> std::io::Result<()>;
+
+    /// Where the journal stands.
+    fn position(&self) -> Position;
 }
 
-/// Keeps the latest records in memory: a restart begins empty.
+/// Keeps nothing: a restart begins empty. For demos and scenarios.
 #[derive(Debug, Default)]
-pub struct MemoryJournal {
-    records: VecDeque<Record>,
-    commands: usize,
-}
-
-/// Commands that the memory journal keeps before it forgets the oldest records: a long-lived daemon must not grow.
-const KEPT: usize = 100_000;
+pub struct MemoryJournal(Position);
 
 impl JournalStore for MemoryJournal {
-    fn append(&mut self, record: Record) -> std::io::Result<()> {
-        self.commands = self.commands.saturating_add(record.commands.len());
-        self.records.push_back(record);
-        while self.commands > KEPT {
-            let Some(oldest) = self.records.pop_front() else { break };
-            self.commands = self.commands.saturating_sub(oldest.commands.len());
-        }
+    fn append(&mut self, commands: &[Written]) -> std::io::Result<Position> {
+        let count = commands.iter().filter(|written| written.is_command()).count();
+        self.0.batch = self.0.batch.saturating_add(1);
+        self.0.seq = self.0.seq.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(self.0)
+    }
+
+    fn seal(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+
+    fn position(&self) -> Position {
+        self.0
     }
 }
 
-/// A batch to be kept, then applied.
-pub struct AppendBatch {
-    /// To be written.
-    pub record: Record,
+/// A batch on its way.
+#[derive(Default)]
+pub struct Batch {
+    /// To be kept; nothing when it is kept already, because it is replayed.
+    pub commands: Vec<Written>,
     /// To be applied.
     pub entries: Vec<Entry>,
+    /// Has it been applied before the daemon started?
+    pub replayed: bool,
+    /// Is the state to be written down after it?
+    pub snapshot: bool,
+}
+
+enum Order {
+    Batch(Batch),
+    Seal(oneshot::Sender<()>),
 }
 
 /// Batches on their way: no more than the gateway has in flight.
@@ -74,7 +80,7 @@ const QUEUE: usize = 16;
 /// The way to the journal's thread. Writing blocks, so it has a thread of its own and no actor waits behind it.
 #[derive(Clone)]
 pub struct JournalHandle {
-    batches: Sender<AppendBatch>,
+    orders: Sender<Order>,
     depth: Depth,
 }
 
@@ -84,13 +90,13 @@ impl JournalHandle {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(store: Box<dyn JournalStore>, conductor: ConductorHandle, halt: HaltSender) -> std::io::Result<Self> {
-        let (batches, waiting) = crossbeam::channel::bounded(QUEUE);
+        let (orders, waiting) = crossbeam::channel::bounded(QUEUE);
         let depth = Depth::default();
         let counted = depth.clone();
         std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || keep(store, &waiting, &conductor, &counted, &halt))?;
-        Ok(Self { batches, depth })
+        Ok(Self { orders, depth })
     }
 
     /// How many batches wait.
@@ -102,25 +108,47 @@ impl JournalHandle {
     ///
     /// # Errors
     /// [`Halt::MailboxFull`], which the gateway's bound on batches in flight excludes.
-    pub fn append(&self, batch: AppendBatch) -> Result<(), Halt> {
+    pub fn append(&self, batch: Batch) -> Result<(), Halt> {
         self.depth.enter();
-        self.batches.try_send(batch).map_err(|_| Halt::MailboxFull("journal"))
+        self.orders.try_send(Order::Batch(batch)).map_err(|_| Halt::MailboxFull("journal"))
+    }
+
+    /// Notes that the daemon ends in good order; nothing may follow. Resolves when that is safe, or when it cannot be.
+    pub async fn seal(&self) {
+        let (done, sealed) = oneshot::channel();
+        self.depth.enter();
+        if self.orders.try_send(Order::Seal(done)).is_ok() {
+            // An error means that the thread has ended, which it has reported.
+            let _ = sealed.await;
+        }
     }
 }
 
 /// The thread: one batch after another, until nobody sends any more or one cannot be kept.
 fn keep(
     mut store: Box<dyn JournalStore>,
-    waiting: &Receiver<AppendBatch>,
+    waiting: &Receiver<Order>,
     conductor: &ConductorHandle,
     depth: &Depth,
     halt: &HaltSender,
 ) {
     let _watch = halt.watch("journal");
-    for batch in waiting {
+    for order in waiting {
         depth.leave();
-        let applied = store.append(batch.record).map_err(Halt::JournalIo);
-        if let Err(reason) = applied.and_then(|()| conductor.apply(batch.entries)) {
+        let done = match order {
+            Order::Batch(batch) => {
+                let kept = if batch.commands.is_empty() { Ok(store.position()) } else { store.append(&batch.commands) };
+                kept.map_err(Halt::JournalIo).and_then(|position| {
+                    let Batch { entries, replayed, snapshot, .. } = batch;
+                    conductor.apply(ApplyBatch { entries, replayed, snapshot: snapshot.then_some(position) })
+                })
+            }
+            Order::Seal(done) => store.seal().map_err(Halt::JournalIo).map(|()| {
+                // Whoever asked may be gone.
+                let _ = done.send(());
+            }),
+        };
+        if let Err(reason) = done {
             halt.halt(reason);
             return;
         }

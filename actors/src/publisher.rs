@@ -1,14 +1,14 @@
 //! The publisher: turns events into history and metrics. It decides nothing, and the engine never waits for a reader.
 
-use crate::halt::{DeathWatch, HaltSender};
-use crate::history::{History, LiquidationRecord};
+use crate::halt::{DeathWatch, Halt, HaltSender};
+use crate::history::{History, HistoryError, Item, Look};
 use crate::station::Depth;
 use crate::telemetry::Telemetry;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
 use backstop_engine::event::Event;
 use backstop_engine::flow::{BatchOutcome, Stop};
 use backstop_engine::id::{Millis, Seq};
-use backstop_engine::money::Notional;
+use backstop_engine::rules::Market;
 use backstop_engine::view::{Conservation, FundView};
 use smol_str::SmolStr;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ pub struct PublisherHandle {
 
 impl PublisherHandle {
     /// Starts the publisher on an arbiter.
-    pub fn start(halt: &HaltSender, place: &ArbiterHandle) -> Self {
-        let (depth, watch) = (Depth::default(), halt.watch("publisher"));
+    pub fn start(history: History, halt: HaltSender, place: &ArbiterHandle) -> Self {
+        let depth = Depth::default();
         let counted = depth.clone();
-        let addr = Publisher::start_in_arbiter(place, move |_| Publisher::new(counted, watch));
+        let addr = Publisher::start_in_arbiter(place, move |_| Publisher::new(history, counted, halt));
         Self { addr, depth }
     }
 
@@ -53,13 +53,31 @@ impl PublisherHandle {
         self.addr.send(publish).await.map_err(|_| Stop::Gone("publisher"))
     }
 
-    /// Asks for a page, and for the last command it knows of.
+    /// Makes the history safe up to what was published.
     ///
     /// # Errors
     /// [`Stop::Gone`].
-    pub async fn read(&self, read: Read) -> Result<(Seq, Page), Stop> {
+    pub async fn commit(&self) -> Result<(), Stop> {
+        self.depth.enter();
+        self.addr.send(Commit).await.map_err(|_| Stop::Gone("publisher"))
+    }
+
+    /// Asks for a page: the last command the publisher knows of, the items, and whether there are more.
+    ///
+    /// # Errors
+    /// The outer: [`Stop::Gone`]. The inner: the history cannot be read.
+    pub async fn read(&self, read: Read) -> Result<Result<(Seq, Vec<Item>, bool), HistoryError>, Stop> {
         self.depth.enter();
         self.addr.send(read).await.map_err(|_| Stop::Gone("publisher"))
+    }
+
+    /// Asks how long ticks took.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub async fn ticks(&self) -> Result<TickTimes, Stop> {
+        self.depth.enter();
+        self.addr.send(ReadTicks).await.map_err(|_| Stop::Gone("publisher"))
     }
 
     /// Sends every event from now on. A reader whose channel is full, or gone, is dropped: the engine never waits for
@@ -113,10 +131,12 @@ pub struct Publish {
     pub outcome: BatchOutcome,
     /// The types of its commands.
     pub kinds: Vec<&'static str>,
-    /// Inverse markets listed in it, with the size of a contract.
-    pub inverse: Vec<(SmolStr, Notional)>,
+    /// Markets listed in it.
+    pub listed: Vec<Arc<Market>>,
     /// After a tick.
     pub tick: Option<TickFigures>,
+    /// Had it happened before the daemon started?
+    pub replayed: bool,
 }
 
 /// The actor that owns the history.
@@ -128,6 +148,7 @@ pub struct Publisher {
     readers: Vec<tokio::sync::mpsc::Sender<Event>>,
     depths: Vec<(&'static str, Depth)>,
     depth: Depth,
+    halt: HaltSender,
     _watch: DeathWatch,
 }
 
@@ -160,15 +181,17 @@ mod hist {
 }
 
 impl Publisher {
-    fn new(depth: Depth, watch: DeathWatch) -> Self {
+    fn new(history: History, depth: Depth, halt: HaltSender) -> Self {
+        let watch = halt.watch("publisher");
         Self {
-            history: History::default(),
+            history,
             telemetry: Telemetry::default(),
             tick_times: hist::Times::default(),
             seq: 0,
             readers: Vec::new(),
             depths: Vec::new(),
             depth,
+            halt,
             _watch: watch,
         }
     }
@@ -182,7 +205,33 @@ impl Actor for Publisher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(SAMPLE, |publisher, _| publisher.telemetry.depths(&publisher.depths));
+        ctx.run_interval(SAMPLE, |publisher, _| {
+            publisher.telemetry.depths(&publisher.depths);
+            let saved = publisher.history.save();
+            publisher.check(saved);
+        });
+    }
+}
+
+impl Publisher {
+    fn check(&self, done: Result<(), HistoryError>) {
+        if let Err(error) = done {
+            self.halt.halt(Halt::History(error));
+        }
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Commit;
+
+impl Handler<Commit> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, _: Commit, _: &mut Self::Context) {
+        self.depth.leave();
+        let committed = self.history.commit();
+        self.check(committed);
     }
 }
 
@@ -191,16 +240,18 @@ impl Handler<Publish> for Publisher {
 
     fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
         self.depth.leave();
-        for (market, size) in publish.inverse {
-            self.history.know_inverse(market, size);
-        }
-        self.telemetry.batch(&publish.kinds);
+        publish.listed.iter().for_each(|market| self.history.know_market(market));
         for entry in &publish.outcome.entries {
             self.seq = entry.seq;
-            for event in &entry.events {
-                self.history.take(event);
-                self.telemetry.event(event, self.history.notional(&event.fact));
-            }
+            let taken = self.history.take(entry.seq, &entry.events);
+            self.check(taken);
+        }
+        if publish.replayed {
+            return;
+        }
+        self.telemetry.batch(&publish.kinds);
+        for event in publish.outcome.entries.iter().flat_map(|entry| &entry.events) {
+            self.telemetry.event(event, self.history.notional(&event.fact));
         }
         self.readers.retain(|reader| {
             publish
@@ -229,38 +280,6 @@ impl Handler<Subscribe> for Publisher {
     }
 }
 
-/// A page of a list.
-pub enum Look {
-    /// The ledger of an asset.
-    Ledger(String),
-    /// Liquidations, of one market or account where given.
-    Liquidations {
-        /// Settled in this market.
-        market: Option<String>,
-        /// Of this account.
-        account: Option<String>,
-    },
-    /// The ADL tape.
-    Adl {
-        /// In this market.
-        market: Option<String>,
-        /// Of this account.
-        account: Option<String>,
-    },
-    /// How long ticks take.
-    Ticks,
-}
-
-/// Items of a page.
-pub enum Page {
-    /// Events, and whether there are more.
-    Events(Vec<Arc<Event>>, bool),
-    /// Liquidations, and whether there are more.
-    Liquidations(Vec<LiquidationRecord>, bool),
-    /// Count, median, 99th percentile and maximum in microseconds.
-    Ticks(usize, u32, u32, u32),
-}
-
 /// Asks for a page.
 pub struct Read {
     /// Of what.
@@ -272,7 +291,7 @@ pub struct Read {
 }
 
 impl Message for Read {
-    type Result = (Seq, Page);
+    type Result = Result<(Seq, Vec<Item>, bool), HistoryError>;
 }
 
 impl Handler<Read> for Publisher {
@@ -280,44 +299,28 @@ impl Handler<Read> for Publisher {
 
     fn handle(&mut self, read: Read, _: &mut Self::Context) -> Self::Result {
         self.depth.leave();
-        let Read { look, after, limit } = read;
-        let page = match look {
-            Look::Ledger(asset) => {
-                let (items, more) = self.history.ledger(&asset, after, limit);
-                Page::Events(items, more)
-            }
-            Look::Adl { market, account } => {
-                let (items, more) = self.history.adl(after, limit, |event| concerns(event, &market, &account));
-                Page::Events(items, more)
-            }
-            Look::Liquidations { market, account } => {
-                let (items, more) = self.history.liquidations(after, limit, |record| {
-                    let in_market = |name: &String| {
-                        record.market.as_ref().is_some_and(|known| known == name)
-                            || record.settlements.iter().any(|event| concerns(event, &Some(name.clone()), &None))
-                    };
-                    account.as_ref().is_none_or(|name| record.account.0 == *name)
-                        && market.as_ref().is_none_or(in_market)
-                });
-                Page::Liquidations(items, more)
-            }
-            Look::Ticks => {
-                let (count, median, high, max) = self.tick_times.summary();
-                Page::Ticks(count, median, high, max)
-            }
-        };
-        MessageResult((self.seq, page))
+        let page = self.history.page(&read.look, read.after, read.limit);
+        MessageResult(page.map(|(items, more)| (self.seq, items, more)))
     }
 }
 
-fn concerns(event: &Event, market: &Option<String>, account: &Option<String>) -> bool {
-    use backstop_engine::event::Fact;
-    let (in_market, of_account) = match &event.fact {
-        Fact::AdlTriggered { market, .. } => (Some(market), None),
-        Fact::Deleveraged(cut) => (Some(&cut.market), Some(&cut.account)),
-        Fact::LiquidationSettled { market, account, .. } => (Some(market), Some(account)),
-        _ => (None, None),
-    };
-    market.as_ref().is_none_or(|name| in_market.is_some_and(|known| known == name))
-        && account.as_ref().is_none_or(|name| of_account.is_some_and(|known| known.0 == *name))
+/// How long ticks took so far.
+pub struct ReadTicks;
+
+/// Count, median, 99th percentile and maximum in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickTimes(pub usize, pub u32, pub u32, pub u32);
+
+impl Message for ReadTicks {
+    type Result = TickTimes;
+}
+
+impl Handler<ReadTicks> for Publisher {
+    type Result = MessageResult<ReadTicks>;
+
+    fn handle(&mut self, _: ReadTicks, _: &mut Self::Context) -> Self::Result {
+        self.depth.leave();
+        let (count, median, high, max) = self.tick_times.summary();
+        MessageResult(TickTimes(count, median, high, max))
+    }
 }

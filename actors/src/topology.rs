@@ -7,17 +7,16 @@
 //! ```
 
 use crate::conductor::ConductorHandle;
+use crate::data_dir::Start;
 use crate::floor::Floor;
 use crate::gateway::{GatewayConfig, GatewayHandle};
 use crate::halt::HaltSender;
+use crate::history::History;
 use crate::journal::{JournalHandle, JournalStore};
 use crate::publisher::PublisherHandle;
 use crate::station::Handle;
 use actix::Arbiter;
-use backstop_engine::fund::Fund;
-use backstop_engine::liquidation::Queue;
-use backstop_engine::margin::Shard;
-use backstop_engine::oracle::Oracle;
+use backstop_engine::snapshot::Unreadable;
 
 /// Where the actors run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +39,23 @@ pub struct Plan {
     pub shows_accounts: bool,
     /// The gateway's.
     pub gateway: GatewayConfig,
+    /// What the state begins from.
+    pub start: Start,
     /// Where batches are kept.
     pub journal: Box<dyn JournalStore>,
+    /// Where readers look up what happened.
+    pub history: History,
+}
+
+/// What keeps the actors from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The state.
+    #[error("the snapshot cannot be used: {0}")]
+    State(#[from] Unreadable),
 }
 
 /// The ways to the running actors.
@@ -53,6 +67,16 @@ pub struct Topology {
     pub conductor: ConductorHandle,
     /// Reads of history go here.
     pub publisher: PublisherHandle,
+    journal: JournalHandle,
+}
+
+impl Topology {
+    /// Ends in good order: nothing more is taken, everything taken is applied, answered and safe, the state is written
+    /// down where it is kept, and the journal says so.
+    pub async fn stop(&self) {
+        self.gateway.stop().await;
+        self.journal.seal().await;
+    }
 }
 
 /// The names of shards in metrics: a closed set.
@@ -67,8 +91,8 @@ pub const SHARDS_MAX: usize = SHARD_NAMES.len();
 /// Starts everybody, within an actix system.
 ///
 /// # Errors
-/// When the journal's thread cannot be started.
-pub fn start(plan: Plan, halt: &HaltSender) -> std::io::Result<Topology> {
+/// [`StartError`].
+pub fn start(plan: Plan, halt: &HaltSender) -> Result<Topology, StartError> {
     let place = || match plan.placement {
         Placement::Spread => Arbiter::new().handle(),
         Placement::Single => Arbiter::current(),
@@ -76,24 +100,25 @@ pub fn start(plan: Plan, halt: &HaltSender) -> std::io::Result<Topology> {
     let (border, centre, records) = (place(), place(), place());
     let count = plan.shards.clamp(1, SHARDS_MAX);
     // 5. The stations.
-    let shard = |(index, name): (usize, &&'static str)| {
-        Handle::start(name, Shard::new(index, count, plan.shows_accounts), halt.watch(name), &place())
-    };
+    let Start { core, accounts, producers, .. } = plan.start;
+    let shards = core.shards(accounts, count, plan.shows_accounts)?;
+    let shard = |(shard, name): (_, &&'static str)| Handle::start(name, shard, halt.watch(name), &place());
     let floor = Floor {
-        oracle: Handle::start("oracle", Oracle::default(), halt.watch("oracle"), &centre),
-        shards: SHARD_NAMES.iter().take(count).enumerate().map(shard).collect(),
-        queue: Handle::start("queue", Queue::default(), halt.watch("queue"), &centre),
-        fund: Handle::start("fund", Fund::default(), halt.watch("fund"), &centre),
+        oracle: Handle::start("oracle", core.oracle.clone(), halt.watch("oracle"), &centre),
+        shards: shards.into_iter().zip(&SHARD_NAMES).map(shard).collect(),
+        queue: Handle::start("queue", core.queue.clone(), halt.watch("queue"), &centre),
+        fund: Handle::start("fund", core.fund.clone(), halt.watch("fund"), &centre),
     };
     let mut depths = floor.depths();
     // 4. What happened.
-    let publisher = PublisherHandle::start(halt, &records);
+    let publisher = PublisherHandle::start(plan.history, halt.clone(), &records);
     // 3. One batch at a time.
-    let conductor = ConductorHandle::start(floor, publisher.clone(), halt.clone(), &centre);
+    let known = (core.admission(), producers);
+    let conductor = ConductorHandle::start(floor, core, publisher.clone(), halt.clone(), &centre);
     // 2. Before it is applied it is kept.
     let journal = JournalHandle::start(plan.journal, conductor.clone(), halt.clone())?;
     // 1. Every command gets its place.
-    let gateway = GatewayHandle::start(plan.gateway, journal.clone(), halt.clone(), &border);
+    let gateway = GatewayHandle::start(plan.gateway, known, journal.clone(), halt.clone(), &border);
     conductor.meet(gateway.addr());
     depths.extend([
         ("publisher", publisher.depth()),
@@ -102,5 +127,5 @@ pub fn start(plan: Plan, halt: &HaltSender) -> std::io::Result<Topology> {
         ("gateway", gateway.depth()),
     ]);
     publisher.watch(depths);
-    Ok(Topology { gateway, conductor, publisher })
+    Ok(Topology { gateway, conductor, publisher, journal })
 }

@@ -4,8 +4,10 @@
 
 use actix::System;
 use backstop_actors::conductor::{Answer, Query};
+use backstop_actors::data_dir::Start;
 use backstop_actors::gateway::{self, GatewayConfig};
 use backstop_actors::halt::HaltSender;
+use backstop_actors::history::History;
 use backstop_actors::journal::MemoryJournal;
 use backstop_actors::topology::{self, Placement, Plan, Topology};
 use backstop_engine::command::Envelope;
@@ -51,9 +53,12 @@ fn alone(commands: &[Envelope]) -> (Vec<String>, String) {
 }
 
 fn start(shards: usize, placement: Placement, halt: &HaltSender) -> Topology {
-    let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
-    let journal = Box::new(MemoryJournal::default());
-    topology::start(Plan { shards, placement, shows_accounts: true, gateway, journal }, halt).unwrap()
+    let gateway =
+        GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0), room: None, snapshots: None };
+    let (start, journal) = (Start::default(), Box::new(MemoryJournal::default()));
+    let history = History::in_memory().unwrap();
+    let plan = Plan { shards, placement, shows_accounts: true, gateway, start, journal, history };
+    topology::start(plan, halt).unwrap()
 }
 
 /// Tape and hash of the actors; the commands are submitted `piece` at a time.

@@ -28,11 +28,92 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Apply scenario files in process and compare what they expect.
     Run(Run),
+    /// Check, inspect or export the journal of a daemon that has ended, or of a copy.
+    #[command(subcommand)]
+    Journal(Journal),
+    /// Write the state down now: of a running daemon, or of a data directory that none uses.
+    Snapshot(Snapshot),
+    /// Build what readers look up anew from the journal.
+    Reindex(Reindex),
+}
+
+/// What to do with a journal.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Journal {
+    /// Check every checksum and the chain; name the first bad batch.
+    Verify(Look),
+    /// Show every batch, one JSON object a line.
+    Inspect(Look),
+    /// Show every command, one JSON object a line: a scenario file that `backstop run` takes.
+    Export(Export),
+}
+
+/// Where a data directory is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Look {
+    /// The data directory: a copy, or that of a daemon that has ended.
+    #[arg(long, env = "BACKSTOP__DATA_DIR", default_value = DATA_DIR)]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) look: Look,
+    /// Show events instead of commands: what came of them, computed anew.
+    #[arg(long)]
+    pub(crate) events: bool,
+}
+
+/// Whose state is written down.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Snapshot {
+    /// The admin listener of a running daemon.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// A data directory that no daemon uses.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Whose history is built.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Reindex {
+    /// A data directory that no daemon uses.
+    #[arg(long, env = "BACKSTOP__DATA_DIR", default_value = DATA_DIR)]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Where everything is kept when nobody says where.
+const DATA_DIR: &str = "backstop-data";
+
+/// How everything is kept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Keep {
+    /// Take a snapshot after so many batches; 0 for never.
+    #[arg(long, env = "BACKSTOP__SNAPSHOT_BATCHES", default_value_t = 100_000)]
+    pub(crate) snapshot_batches: u64,
+    /// Take a snapshot after so many seconds, if anything has happened; 0 for never.
+    #[arg(long, env = "BACKSTOP__SNAPSHOT_SECONDS", default_value_t = 900)]
+    pub(crate) snapshot_seconds: u64,
+    /// Snapshots to keep; older ones are removed.
+    #[arg(long, env = "BACKSTOP__SNAPSHOTS_KEPT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) snapshots_kept: u16,
+    /// Turn commands away when fewer mebibytes than this are free on the disk.
+    #[arg(long, env = "BACKSTOP__MIN_FREE_MB", default_value_t = 256)]
+    pub(crate) min_free_mb: u64,
 }
 
 /// How the daemon listens and works.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
+    /// Where everything is kept.
+    #[arg(long, env = "BACKSTOP__DATA_DIR", default_value = DATA_DIR)]
+    pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
     /// Where the API listens.
     #[arg(long, env = "BACKSTOP__LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
@@ -68,6 +149,11 @@ pub(crate) enum Format {
 /// What to play.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Demo {
+    /// Keep everything here, as the daemon does; without it nothing is kept.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
     /// Candle files (`ts,symbol,open,high,low,close,volume` or Binance's public kline columns, plain or .gz); without
     /// any, the crash of 10 October 2025.
     #[arg(long, num_args = 1.., value_name = "FILE")]

@@ -1,12 +1,13 @@
 //! The daemon: actors, API and admin listener, until a signal or a halt.
 
-use crate::cli::Serve;
-use crate::http::{self, Api};
+use crate::cli::{Keep, Serve};
+use crate::http::{self, Api, Phase};
+use crate::store::{self, Store};
+use backstop_actors::data_dir::DataError;
 use backstop_actors::gateway::GatewayConfig;
 use backstop_actors::halt::{Halt, HaltSender};
-use backstop_actors::journal::MemoryJournal;
 use backstop_actors::telemetry;
-use backstop_actors::topology::{self, Placement, Plan};
+use backstop_actors::topology::StartError;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
@@ -32,6 +33,18 @@ pub(crate) enum DaemonError {
     /// The metrics recorder cannot be installed.
     #[error("cannot install the metrics recorder: {0}")]
     Metrics(String),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The actors cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The history in memory cannot be made.
+    #[error("the history cannot be made: {0}")]
+    History(String),
+    /// The journal could not be replayed; the halt says why.
+    #[error("the journal could not be replayed")]
+    Replay,
     /// It had to stop.
     #[error("halted: {0}")]
     Halted(#[from] Halt),
@@ -40,14 +53,20 @@ pub(crate) enum DaemonError {
 impl DaemonError {
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Halted(Halt::JournalIo(_)) | Self::Listen { .. } | Self::Server(_) => crate::exit::IO,
+            Self::Halted(Halt::JournalIo(_) | Halt::History(_)) | Self::Listen { .. } | Self::Server(_) => {
+                crate::exit::IO
+            }
+            Self::Halted(Halt::JournalCorrupt(error)) => store::journal_code(error),
+            Self::Halted(Halt::StateDiverged { .. }) => crate::exit::CORRUPT,
+            Self::Data(error) => store::code(error),
             _ => crate::exit::SOFTWARE,
         }
     }
 }
 
 /// What a daemon is started with. It takes its listeners, so that a caller can bind port 0.
-pub(crate) struct Setup {
+pub(crate) struct Setup<'a> {
+    pub(crate) store: Option<(Store, &'a Keep)>,
     pub(crate) api: TcpListener,
     pub(crate) admin: TcpListener,
     pub(crate) shards: usize,
@@ -88,36 +107,70 @@ fn system_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// How a gateway works that nothing is kept for.
+pub(crate) fn gateway(accepts_time: bool, mark_interval: Option<Duration>) -> GatewayConfig {
+    GatewayConfig { accepts_time, mark_interval, clock: Arc::new(system_millis), room: None, snapshots: None }
+}
+
 /// Runs until `stop` resolves or the actors halt. `ready` is called when requests are served.
-pub(crate) async fn run(setup: Setup, ready: impl FnOnce(), stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+///
+/// After `stop` nothing more is taken; what was taken is answered and safe, and the state is written down, before this
+/// returns. A signal then ends it at once.
+pub(crate) async fn run(
+    setup: Setup<'_>,
+    ready: impl FnOnce(),
+    stop: impl Future<Output = ()>,
+) -> Result<(), DaemonError> {
     let metrics = recorder()?;
-    let (halt, halted) = HaltSender::channel();
-    let gateway = GatewayConfig {
-        accepts_time: setup.accepts_time,
-        mark_interval: setup.mark_interval,
-        clock: Arc::new(system_millis),
+    let (halt, mut halted) = HaltSender::channel();
+    let opened = store::start(setup.shards, gateway(setup.accepts_time, setup.mark_interval), setup.store, &halt)?;
+    let phase = Phase::default();
+    let api = Api { topology: opened.topology.clone(), phase: phase.clone() };
+    let admin = http::serve_admin(setup.admin, api.clone(), metrics)?;
+    let admin_handle = admin.handle();
+    drop(actix::spawn(admin));
+    let mut stop = std::pin::pin!(stop);
+    let caught_up = tokio::select! {
+        () = &mut stop => {
+            halt.shut_down();
+            return Ok(());
+        }
+        caught_up = opened.catch_up(&halt) => caught_up,
     };
-    let plan = Plan {
-        shards: setup.shards,
-        placement: Placement::Spread,
-        shows_accounts: false,
-        gateway,
-        journal: Box::new(MemoryJournal::default()),
+    // Of two reasons the first says why: a replay that failed has reported its own.
+    let (topology, _data) = match caught_up {
+        Ok(caught_up) => caught_up,
+        Err(error) => return Err(halted.try_recv().map_or(error, DaemonError::Halted)),
     };
-    let api = Api { topology: topology::start(plan, &halt)? };
-    let servers = [http::serve_api(setup.api, api.clone())?, http::serve_admin(setup.admin, api, metrics)?];
-    let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
-    servers.into_iter().for_each(|server| drop(actix::spawn(server)));
+    topology.gateway.serve();
+    let server = http::serve_api(setup.api, api)?;
+    let handle = server.handle();
+    drop(actix::spawn(server));
+    phase.serving();
     ready();
-    let ended = until(halted, stop).await;
-    for handle in handles {
+    let ended = until(&mut halted, &mut stop).await;
+    phase.stopping();
+    if ended.is_ok() {
+        tracing::info!("stopping: nothing more is taken; a second signal ends at once");
+        let in_good_order = async {
+            topology.stop().await;
+            handle.stop(true).await;
+        };
+        // What cannot be kept while stopping is as bad as before.
+        tokio::select! {
+            () = in_good_order => {}
+            () = signal() => tracing::warn!("ended at once; the next start replays the journal"),
+            halt = halted.recv() => halt.map_or(Ok(()), |halt| Err(DaemonError::Halted(halt)))?,
+        }
+    } else {
         handle.stop(true).await;
     }
+    admin_handle.stop(true).await;
     halt.shut_down();
     ended
 }
 
-async fn until(mut halted: UnboundedReceiver<Halt>, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+async fn until(halted: &mut UnboundedReceiver<Halt>, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
     tokio::select! {
         () = stop => Ok(()),
         halt = halted.recv() => halt.map_or(Ok(()), |halt| Err(halt.into())),
@@ -143,25 +196,20 @@ pub(crate) async fn signal() {
 /// `backstop serve`.
 pub(crate) fn serve(options: &Serve) -> ExitCode {
     log();
-    let interval = (options.mark_interval_ms > 0).then(|| Duration::from_millis(options.mark_interval_ms));
-    let done = bind(options.listen).and_then(|api| Ok((api, bind(options.admin)?))).and_then(|(api, admin)| {
-        let (listen, admin_at) = (api.local_addr()?, admin.local_addr()?);
-        let shards = usize::from(options.shards);
-        let setup = Setup { api, admin, shards, accepts_time: false, mark_interval: interval };
-        let ready = move || {
-            tracing::info!(api = %listen, admin = %admin_at, shards, "serving");
-            tracing::warn!("the journal is in memory: a restart begins empty");
-        };
-        actix::System::new().block_on(run(setup, ready, signal()))
-    });
-    match done {
-        Ok(()) => {
-            tracing::info!("stopped");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("backstop: {error}");
-            ExitCode::from(error.code())
-        }
+    let done = listen(options);
+    if done.is_ok() {
+        tracing::info!("stopped");
     }
+    crate::ended(done, DaemonError::code)
+}
+
+fn listen(options: &Serve) -> Result<(), DaemonError> {
+    let (api, admin) = (bind(options.listen)?, bind(options.admin)?);
+    let (listen, admin_at) = (api.local_addr()?, admin.local_addr()?);
+    let (shards, data_dir) = (usize::from(options.shards), options.data_dir.display());
+    let store = Some((store::open(&options.data_dir)?, &options.keep));
+    let mark_interval = (options.mark_interval_ms > 0).then(|| Duration::from_millis(options.mark_interval_ms));
+    let setup = Setup { store, api, admin, shards, accepts_time: false, mark_interval };
+    let ready = move || tracing::info!(api = %listen, admin = %admin_at, shards, data_dir = %data_dir, "serving");
+    actix::System::new().block_on(run(setup, ready, signal()))
 }

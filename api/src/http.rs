@@ -11,16 +11,42 @@ use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, R
 use backstop_actors::topology::Topology;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Largest body of a request: some 50,000 fills.
 pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
 /// Threads that read requests; on a small machine the engine needs the rest.
 const WORKERS: usize = 2;
 
+/// What the daemon is doing. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Phase(Arc<AtomicU8>);
+
+impl Phase {
+    pub(crate) fn serving(&self) {
+        self.0.store(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn stopping(&self) {
+        self.0.store(2, Ordering::SeqCst);
+    }
+
+    /// Nothing while requests are served; else what it is doing.
+    fn away(&self) -> Option<&'static str> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Some("starting"),
+            1 => None,
+            _ => Some("shutting_down"),
+        }
+    }
+}
+
 /// What the handlers reach.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) topology: Topology,
+    pub(crate) phase: Phase,
 }
 
 /// A path that is read: GET, HEAD, and a problem for whatever else.

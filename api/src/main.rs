@@ -4,8 +4,11 @@ mod cli;
 mod daemon;
 mod demo;
 mod http;
+mod journal;
+mod offline;
 mod play;
 mod scenario;
+mod store;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -14,10 +17,25 @@ use std::process::ExitCode;
 mod exit {
     /// The command line or the input makes no sense.
     pub(crate) const USAGE: u8 = 64;
+    /// What was kept is damaged, or does not fit together.
+    pub(crate) const CORRUPT: u8 = 65;
     /// The daemon had to stop.
     pub(crate) const SOFTWARE: u8 = 70;
     /// An address or a file cannot be used.
     pub(crate) const IO: u8 = 74;
+    /// The configuration cannot be served: a directory that is in use, of something else, or of a newer version.
+    pub(crate) const CONFIG: u8 = 78;
+}
+
+/// The end of a command that stands alone: 0, or the reason on standard error and its code.
+fn ended<E: std::fmt::Display>(done: Result<(), E>, code: impl FnOnce(&E) -> u8) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("backstop: {error}");
+            ExitCode::from(code(&error))
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -33,5 +51,8 @@ fn main() -> ExitCode {
         cli::Command::Serve(options) => daemon::serve(&options),
         cli::Command::Demo(options) => play::demo(options),
         cli::Command::Run(options) => scenario::run(&options),
+        cli::Command::Journal(what) => journal::run(&what),
+        cli::Command::Snapshot(options) => offline::snapshot(&options),
+        cli::Command::Reindex(options) => offline::reindex(&options),
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::Demo;
 use crate::daemon::{self, DaemonError, Setup};
 use crate::demo;
+use crate::store;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use tokio::sync::oneshot;
@@ -31,13 +32,7 @@ impl PlayError {
 /// Plays it: 0, or why it could not.
 pub(crate) fn demo(options: Demo) -> ExitCode {
     daemon::log();
-    match play(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("backstop: {error}");
-            ExitCode::from(error.code())
-        }
-    }
+    crate::ended(play(options), PlayError::code)
 }
 
 fn play(options: Demo) -> Result<(), PlayError> {
@@ -45,7 +40,12 @@ fn play(options: Demo) -> Result<(), PlayError> {
     let (api, admin) = (daemon::bind(free)?, daemon::bind(free)?);
     let (api_at, admin_at) = (address(&api)?, address(&admin)?);
     let shards = usize::from(options.shards);
-    let setup = Setup { api, admin, shards, accepts_time: true, mark_interval: None };
+    let keep = options.keep.clone();
+    let store = match &options.data_dir {
+        Some(root) => Some((store::open(root).map_err(DaemonError::from)?, &keep)),
+        None => None,
+    };
+    let setup = Setup { store, api, admin, shards, accepts_time: true, mark_interval: None };
     let (result, played) = oneshot::channel();
     let start = move || {
         std::thread::spawn(move || {

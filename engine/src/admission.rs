@@ -20,6 +20,11 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// As it was when everything admitted had been applied: `rules` are those in force and those that come next.
+    pub(crate) fn after(rules: Rules, last_seq: Seq, last_time: Millis) -> Self {
+        Self { rules, last_seq, last_time }
+    }
+
     /// The rules as they will be when everything admitted has been applied.
     pub fn rules(&self) -> &Rules {
         &self.rules

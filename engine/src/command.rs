@@ -4,17 +4,18 @@
 
 mod list;
 
-pub use list::{ListAsset, ListMarket};
+pub use list::{ListAsset, ListMarket, ListTier};
 
 use crate::decode::{Fields, Malformed};
 use crate::id::{AccountId, Leg, Millis, OrderId};
 use crate::money::{Money, Price, Quantity, Rate};
 use crate::reject::Code;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use smol_str::SmolStr;
 
 /// Cross or isolated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MarginMode {
     /// The wallet stands behind all positions together.
@@ -24,7 +25,7 @@ pub enum MarginMode {
 }
 
 /// One position a market, or a long and a short one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PositionMode {
     /// One net position a market.
@@ -34,7 +35,7 @@ pub enum PositionMode {
 }
 
 /// Where a credit of the fund comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CreditSource {
     /// The venue's first endowment.
@@ -46,7 +47,7 @@ pub enum CreditSource {
 }
 
 /// How an external order ended without filling more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneStatus {
     /// Its time ran out.
@@ -58,8 +59,11 @@ pub enum DoneStatus {
 }
 
 /// One command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+///
+/// Its binary form in the journal is the place of the variant and the fields in their order: variants and fields are only
+/// ever added at the end, or under a new version of the journal's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of INTERFACE, documented with the API")]
 pub enum Command {
     /// A settlement asset.
@@ -77,13 +81,7 @@ pub enum Command {
     /// Bounds initial margin.
     SetLeverage { account: AccountId, market: SmolStr, leverage: Rate },
     /// Into (+) or out of (−) an isolated position.
-    MoveMargin {
-        account: AccountId,
-        market: SmolStr,
-        amount: Money,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        leg: Option<Leg>,
-    },
+    MoveMargin { account: AccountId, market: SmolStr, amount: Money, leg: Option<Leg> },
     /// Initial margin held by an open order.
     ReserveMargin { account: AccountId, market: SmolStr, amount: Money, order: SmolStr },
     /// And given back.
@@ -105,13 +103,23 @@ pub enum Command {
     /// Capital the venue commits before ADL.
     SetInjectionLine { asset: SmolStr, limit: Money },
     /// The external venue filled (part of) a liquidation order.
-    LiquidationFill { order: OrderId, trade: SmolStr, price: Price, quantity: Quantity },
+    LiquidationFill {
+        #[serde(serialize_with = "crate::id::order_text")]
+        order: OrderId,
+        trade: SmolStr,
+        price: Price,
+        quantity: Quantity,
+    },
     /// The order will fill no more.
-    LiquidationDone { order: OrderId, status: DoneStatus },
+    LiquidationDone {
+        #[serde(serialize_with = "crate::id::order_text")]
+        order: OrderId,
+        status: DoneStatus,
+    },
 }
 
 /// A trade of the matching engine; both sides apply or none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
     /// The market.
     pub market: SmolStr,
@@ -130,10 +138,8 @@ pub struct Fill {
     /// Fee of the seller.
     pub seller_fee: Money,
     /// The buyer's leg in hedge mode.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub buyer_leg: Option<Leg>,
     /// The seller's leg.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub seller_leg: Option<Leg>,
 }
 
@@ -244,6 +250,39 @@ impl Envelope {
         let command = read_body(&kind, &mut fields)?;
         fields.finish()?;
         Ok(Self { command, time, producer, number })
+    }
+
+    /// Writes it as one line that [`Envelope::read`] takes, absent fields left out.
+    pub fn to_json(&self) -> String {
+        let mut line = serde_json::Map::new();
+        // A command is plain data: it can always be written.
+        if let Ok(Value::Object(body)) = serde_json::to_value(&self.command) {
+            body.into_iter().for_each(|(_, fields)| flatten(fields, &mut line));
+        }
+        let numbered = [("time", self.time.map(Value::from)), ("number", self.number.map(Value::from))];
+        line.extend(numbered.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        if let Some(producer) = &self.producer {
+            line.insert("producer".to_owned(), producer.as_str().into());
+        }
+        let rest = Value::Object(line).to_string();
+        let comma = if rest.len() > 2 { "," } else { "" };
+        format!("{{\"type\":\"{}\"{comma}{}", self.command.kind(), rest.trim_start_matches('{'))
+    }
+}
+
+/// Moves the fields of an object into another, without those that are null, at any depth.
+fn flatten(fields: Value, into: &mut serde_json::Map<String, Value>) {
+    let Value::Object(fields) = fields else { return };
+    for (name, value) in fields {
+        match value {
+            Value::Null => {}
+            Value::Object(_) => {
+                let mut inner = serde_json::Map::new();
+                flatten(value, &mut inner);
+                into.insert(name, Value::Object(inner));
+            }
+            other => drop(into.insert(name, other)),
+        }
     }
 }
 

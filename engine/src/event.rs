@@ -174,7 +174,7 @@ pub enum Fact {
     /// An order to close (part of) a position.
     LiquidationOrder {
         liquidation: LiquidationId,
-        #[serde(with = "order_text")]
+        #[serde(serialize_with = "crate::id::order_text")]
         order: OrderId,
         market: SmolStr,
         side: Side,
@@ -186,7 +186,7 @@ pub enum Fact {
     /// A fill of such an order, settled.
     LiquidationSettled {
         liquidation: LiquidationId,
-        #[serde(with = "order_text")]
+        #[serde(serialize_with = "crate::id::order_text")]
         order: OrderId,
         account: AccountId,
         market: SmolStr,
@@ -299,15 +299,4 @@ pub struct Deleveraged {
     pub notional: Notional,
     /// The fund's balance in the asset then.
     pub fund_balance: Money,
-}
-
-/// Order ids travel as strings, like every id of the venue.
-mod order_text {
-    use crate::id::OrderId;
-    use serde::Serializer;
-
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
-    pub(super) fn serialize<S: Serializer>(order: &OrderId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(order)
-    }
 }

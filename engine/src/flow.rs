@@ -145,6 +145,22 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// The rules in force, the new versions that come into force at the next tick, and the marks in force: what every
+    /// shard knows too.
+    pub(crate) fn known(&self) -> (&Rules, &[Arc<crate::rules::Market>], &Arc<Marks>) {
+        (&self.rules, &self.staged, &self.marks)
+    }
+
+    /// How many events there have been.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Goes on counting events from here.
+    pub(crate) fn count_from(&mut self, events: u64) {
+        self.events = events;
+    }
+
     /// Applies a batch: the result equals applying its entries one after another.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ mod ledger;
 mod pool;
 
 pub use coverage::Coverage;
-pub(crate) use ledger::hex;
+pub use ledger::hex;
 pub use ledger::{GENESIS, Ledger, entry_hash};
 pub use pool::Pool;
 

@@ -16,11 +16,15 @@ impl StateHash {
     /// Adds one part of the state under its name.
     pub fn part(&mut self, name: &str, value: &impl Serialize) {
         // Writing to memory fails for no value of the engine; a part that could not be written must not go unnoticed.
-        let bytes = postcard::to_stdvec(value).unwrap_or_else(|_| b"unwritable".to_vec());
+        self.written(name, &postcard::to_stdvec(value).unwrap_or_else(|_| b"unwritable".to_vec()));
+    }
+
+    /// Adds one part of the state that has been written down already.
+    pub fn written(&mut self, name: &str, bytes: &[u8]) {
         let mut hasher = Sha256::new();
         hasher.update(name.as_bytes());
         hasher.update(b"\n");
-        hasher.update(&bytes);
+        hasher.update(bytes);
         self.0 = self.0.wrapping_add(U256::from_be_bytes(hasher.finalize().into()));
     }
 

@@ -83,6 +83,12 @@ number!(
     ClaimId(u64)
 );
 
+/// Order ids travel as text, like every id of the venue; in binary they stay numbers.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
+pub(crate) fn order_text<S: serde::Serializer>(order: &OrderId, serializer: S) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() { serializer.collect_str(order) } else { order.serialize(serializer) }
+}
+
 /// Milliseconds since 1970-01-01T00:00Z. Arrives as data; nothing in the engine reads a clock.
 pub type Millis = u64;
 

@@ -23,4 +23,5 @@ pub mod reference;
 pub mod reject;
 pub mod rules;
 pub mod scenario;
+pub mod snapshot;
 pub mod view;

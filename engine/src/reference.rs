@@ -16,6 +16,7 @@ use crate::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report,
 use crate::money::{Money, Price};
 use crate::oracle::{Observation, Oracle};
 use crate::reject::{Code, Reject};
+use crate::snapshot::{Core, Unreadable, read_accounts};
 use crate::view::{AccountView, Conservation, FundView, MarkView};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -71,6 +72,40 @@ impl Reference {
             flow: Flow::default(),
             parts: Parts { oracle: Oracle::default(), shards, queue: Queue::default(), fund: Fund::default() },
         }
+    }
+
+    /// An engine that goes on from a state written down.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn restore(options: Options, core: &Core, accounts: &[u8]) -> Result<Self, Unreadable> {
+        let shards = core.shards(read_accounts(accounts)?, options.shards, options.shows_accounts)?;
+        let (oracle, queue, fund) = (core.oracle.clone(), core.queue.clone(), core.fund.clone());
+        Ok(Self { admission: core.admission(), flow: core.flow(), parts: Parts { oracle, shards, queue, fund } })
+    }
+
+    /// Writes the state down: everything but the accounts, and the accounts.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn write(&self) -> Result<(Core, Vec<u8>), Reject> {
+        let (mut totals, mut accounts) = (Totals::default(), Vec::new());
+        for shard in &self.parts.shards {
+            totals.merge(shard.totals())?;
+            shard.write_accounts(&mut accounts);
+        }
+        let core = Core {
+            seq: self.admission.last_seq(),
+            time: self.admission.last_time(),
+            events: self.flow.events(),
+            flow: self.flow.clone(),
+            oracle: self.parts.oracle.clone(),
+            queue: self.parts.queue.clone(),
+            fund: self.parts.fund.clone(),
+            notices: self.parts.shards.first().map(|shard| shard.notices().clone()).unwrap_or_default(),
+            sums: totals.flows(),
+        };
+        Ok((core, accounts))
     }
 
     /// Gives a command its place, without applying it.

@@ -1,7 +1,8 @@
 //! Numbers of producers: the next is taken, one that was taken is answered as the first time, a gap is refused.
 
-use super::Answer;
+use super::answer::{Answer, KeptAnswer};
 use backstop_engine::reject::{Code, Reject};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -49,11 +50,11 @@ impl Producers {
         }
     }
 
-    /// Takes the next number; its answer, if there is one already.
-    pub(super) fn take(&mut self, producer: &SmolStr, number: u64, answer: Option<Answer>) {
+    /// Takes the next number. Its answer comes when its batch is applied.
+    pub(super) fn take(&mut self, producer: &SmolStr, number: u64) {
         let known = self.0.entry(producer.clone()).or_default();
         known.last = number;
-        known.answers.push_back(answer);
+        known.answers.push_back(None);
         if known.answers.len() > REMEMBERED {
             known.answers.pop_front();
         }
@@ -85,20 +86,55 @@ impl Producers {
     }
 }
 
+/// A producer as a snapshot holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptProducer {
+    /// Its name.
+    name: SmolStr,
+    /// The last number that was answered.
+    last: u64,
+    /// Answers to the latest numbers, the last at the end.
+    answers: Vec<KeptAnswer>,
+}
+
+impl Producers {
+    /// What has been answered. Numbers whose batch is on its way are not in it: they come after the snapshot.
+    pub(super) fn kept(&self) -> Vec<KeptProducer> {
+        let kept = |(name, known): (&SmolStr, &Producer)| {
+            let answers: Vec<KeptAnswer> =
+                known.answers.iter().map_while(|answer| Some(answer.as_ref()?.into())).collect();
+            let waiting = known.answers.len().saturating_sub(answers.len());
+            let last = known.last.saturating_sub(u64::try_from(waiting).unwrap_or(u64::MAX));
+            KeptProducer { name: name.clone(), last, answers }
+        };
+        self.0.iter().map(kept).filter(|kept| kept.last > 0).collect()
+    }
+
+    /// As they were.
+    pub(super) fn restore(kept: Vec<KeptProducer>) -> Self {
+        let known = |kept: KeptProducer| {
+            let answers = kept.answers.into_iter().map(|answer| Some(answer.into())).collect();
+            (kept.name, Producer { last: kept.last, answers })
+        };
+        Self(kept.into_iter().map(known).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::answer::Results;
     use super::*;
 
     fn accepted(seq: u64) -> Answer {
-        Answer::Accepted { seq, time: 0, events: Vec::new() }
+        Answer::Accepted { seq, time: 0, events: Results::default() }
     }
 
     #[test]
     fn there_are_only_so_many_producers() {
         let mut producers = Producers::default();
         for number in 0..PRODUCERS_MAX {
-            producers.take(&SmolStr::new(number.to_string()), 1, None);
+            producers.take(&SmolStr::new(number.to_string()), 1);
         }
         assert_eq!(producers.look_up("one more", 1), Known::Crowd(PRODUCERS_MAX));
         assert_eq!(producers.look_up("0", 2), Known::Next);
@@ -109,8 +145,8 @@ mod tests {
         let (mut producers, name) = (Producers::default(), SmolStr::new("feed"));
         assert_eq!(producers.look_up("feed", 1), Known::Next);
         assert_eq!(producers.look_up("feed", 2), Known::Gap(1));
-        producers.take(&name, 1, None);
-        producers.take(&name, 2, None);
+        producers.take(&name, 1);
+        producers.take(&name, 2);
         producers.answer("feed", 1, accepted(10));
         producers.answer("feed", 2, accepted(11));
         assert_eq!(producers.look_up("feed", 1), Known::Before);
@@ -118,5 +154,20 @@ mod tests {
         assert_eq!(producers.first_answer("feed", 2), accepted(11));
         assert_eq!(producers.look_up("feed", 4), Known::Gap(3));
         assert!(matches!(producers.first_answer("other", 1), Answer::Refused { code: "out_of_order", .. }));
+    }
+
+    #[test]
+    fn a_snapshot_holds_what_was_answered_and_not_what_is_on_its_way() {
+        let (mut producers, name) = (Producers::default(), SmolStr::new("feed"));
+        for number in 1..=3 {
+            producers.take(&name, number);
+        }
+        producers.answer("feed", 1, accepted(10));
+        let refused = Answer::again("unknown_market", "the market is not listed".into(), "market".into(), Some(11));
+        producers.answer("feed", 2, refused.clone());
+        let restored = Producers::restore(producers.kept());
+        assert_eq!(restored.first_answer("feed", 1), accepted(10));
+        assert_eq!(restored.first_answer("feed", 2), refused);
+        assert_eq!(restored.look_up("feed", 3), Known::Next);
     }
 }

@@ -4,6 +4,8 @@ use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use backstop_actors::gateway::Refusal;
+use backstop_actors::history::HistoryError;
+use backstop_actors::snapshot::SnapshotError;
 use backstop_engine::flow::Stop;
 use serde::Serialize;
 
@@ -58,6 +60,13 @@ impl Problem {
         Self { hint: Some(Hint::Allow(allow)), ..problem }
     }
 
+    /// The daemon does not serve now.
+    pub(crate) fn away(code: &'static str) -> Self {
+        let detail = if code == "starting" { "the daemon is starting" } else { "the daemon is shutting down" };
+        let hint = Some(Hint::RetryAfter(1_000));
+        Self { hint, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
     /// There is no such thing.
     pub(crate) fn unknown(code: &'static str, field: &'static str) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, format!("there is no such {field}")).field(field)
@@ -91,9 +100,31 @@ impl From<Refusal> for Problem {
                 hint: Some(Hint::RetryAfter(retry_after_ms)),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
             },
+            Refusal::StorageFull { retry_after_ms } => Self {
+                hint: Some(Hint::RetryAfter(retry_after_ms)),
+                ..Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", detail)
+            },
+            Refusal::ShuttingDown => Self::away("shutting_down"),
             Refusal::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             Refusal::Halted => Self::new(StatusCode::SERVICE_UNAVAILABLE, "halted", detail),
         }
+    }
+}
+
+impl From<SnapshotError> for Problem {
+    fn from(error: SnapshotError) -> Self {
+        let (status, code) = match error {
+            SnapshotError::NotKept => (StatusCode::CONFLICT, "not_kept"),
+            SnapshotError::Halted => (StatusCode::SERVICE_UNAVAILABLE, "halted"),
+            SnapshotError::Io(_) | SnapshotError::Form => (StatusCode::INTERNAL_SERVER_ERROR, "snapshot_failed"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "history_failed", error.to_string())
     }
 }
 

@@ -5,7 +5,8 @@ use super::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use backstop_actors::conductor::{Answer, Answered, Query};
-use backstop_actors::publisher::{Look, Page, Read};
+use backstop_actors::history::Look;
+use backstop_actors::publisher::{Read, TickTimes};
 use backstop_engine::id::{AccountId, Seq};
 use backstop_engine::rules::{Market, Rules};
 use backstop_engine::view::MarkView;
@@ -25,6 +26,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(super::read("/v1/markets/{market}/mark", mark))
         .service(super::read("/v1/fund/{asset}", fund))
         .service(super::read("/v1/fund/{asset}/ledger", ledger))
+        .service(super::read("/v1/fund/{asset}/daily", daily))
         .service(super::read("/v1/liquidations", liquidations))
         .service(super::read("/v1/adl", adl))
         .service(super::read("/v1/conservation", conservation))
@@ -166,18 +168,9 @@ async fn fund(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpRespon
 
 async fn look(api: &Api, look: Look, query: &PageQuery) -> Result<HttpResponse, Problem> {
     let read = Read { look, after: query.after()?, limit: query.limit()? };
-    let (seq, found) = api.topology.publisher.read(read).await?;
-    Ok(match found {
-        Page::Events(items, more) => {
-            let last = items.last().map(|event| event.seq);
-            page(items.iter().map(std::convert::AsRef::as_ref).collect::<Vec<_>>(), more, last, seq)
-        }
-        Page::Liquidations(items, more) => {
-            let last = items.last().map(|record| record.liquidation.0);
-            page(items, more, last, seq)
-        }
-        Page::Ticks(..) => return Err(unexpected()),
-    })
+    let (seq, items, more) = api.topology.publisher.read(read).await??;
+    let last = items.last().map(|item| item.number);
+    Ok(page(items.iter().map(|item| &item.body).collect(), more, last, seq))
 }
 
 async fn ledger(
@@ -188,6 +181,17 @@ async fn ledger(
     let (_, rules, _) = rules(&api).await?;
     rules.asset_named(&name).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
     look(&api, Look::Ledger(name.into_inner()), &query).await
+}
+
+/// The sums of each UTC day.
+async fn daily(
+    api: web::Data<Api>,
+    name: web::Path<String>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (_, rules, _) = rules(&api).await?;
+    rules.asset_named(&name).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
+    look(&api, Look::Daily(name.into_inner()), &query).await
 }
 
 async fn liquidations(api: web::Data<Api>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
@@ -225,9 +229,7 @@ async fn conservation(api: web::Data<Api>, query: web::Query<BalanceQuery>) -> R
 async fn status(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let answered = ask(&api, Query::Status).await?;
     let Answer::Status { state_hash, accounts, shards } = answered.answer else { return Err(unexpected()) };
-    let read = Read { look: Look::Ticks, after: 0, limit: 1 };
-    let (_, ticks) = api.topology.publisher.read(read).await?;
-    let Page::Ticks(count, median, high, max) = ticks else { return Err(unexpected()) };
+    let TickTimes(count, median, high, max) = api.topology.publisher.ticks().await?;
     let seconds = |micros: u32| f64::from(micros) / 1_000_000.0;
     let body = json!({
         "time": answered.time,

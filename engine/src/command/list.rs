@@ -8,12 +8,11 @@ use crate::rules::{
     Reduce, Residual, Surplus, Venue, WhenDegraded, WhenUnbacked,
 };
 use rust_decimal::Decimal;
-use serde::Serialize;
-use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 /// A settlement asset and its number of decimals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListAsset {
     /// Its name.
     pub asset: SmolStr,
@@ -24,7 +23,7 @@ pub struct ListAsset {
 }
 
 /// A contract and its rules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListMarket {
     /// Its name.
     pub market: SmolStr,
@@ -38,9 +37,8 @@ pub struct ListMarket {
     pub tick_size: Price,
     /// Step of the quantity.
     pub lot_size: Quantity,
-    /// Limit, initial rate and maintenance rate of each tier.
-    #[serde(serialize_with = "write_tiers")]
-    pub tiers: Vec<(Option<Notional>, Rate, Rate)>,
+    /// Risk tiers, in rising order.
+    pub tiers: Vec<ListTier>,
     /// Liquidation rules.
     pub liquidation: LiquidationRules,
     /// ADL rules.
@@ -53,22 +51,15 @@ pub struct ListMarket {
     pub oracle: OracleRules,
 }
 
-fn write_tiers<S: serde::Serializer>(
-    tiers: &[(Option<Notional>, Rate, Rate)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Row {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        notional_limit: Option<Notional>,
-        initial_rate: Rate,
-        maintenance_rate: Rate,
-    }
-    let mut list = serializer.serialize_seq(Some(tiers.len()))?;
-    for (notional_limit, initial_rate, maintenance_rate) in tiers.iter().copied() {
-        list.serialize_element(&Row { notional_limit, initial_rate, maintenance_rate })?;
-    }
-    list.end()
+/// A tier as it is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListTier {
+    /// Where it ends, itself included; none on an open last tier.
+    pub notional_limit: Option<Notional>,
+    /// Initial margin as a fraction of notional.
+    pub initial_rate: Rate,
+    /// Maintenance margin as a fraction of notional.
+    pub maintenance_rate: Rate,
 }
 
 const WEEK_MS: u64 = 604_800_000;
@@ -108,8 +99,12 @@ pub(super) fn read_market(f: &mut Fields<'_>) -> Result<ListMarket, Malformed> {
     })
 }
 
-fn read_tier(mut f: Fields<'_>) -> Result<(Option<Notional>, Rate, Rate), Malformed> {
-    let row = (f.notional_opt("notional_limit")?, f.rate("initial_rate")?, f.rate("maintenance_rate")?);
+fn read_tier(mut f: Fields<'_>) -> Result<ListTier, Malformed> {
+    let row = ListTier {
+        notional_limit: f.notional_opt("notional_limit")?,
+        initial_rate: f.rate("initial_rate")?,
+        maintenance_rate: f.rate("maintenance_rate")?,
+    };
     f.finish()?;
     Ok(row)
 }

@@ -205,6 +205,34 @@ impl Shard {
         }
     }
 
+    /// A shard as it was: the accounts are those of its own, the sums are computed anew.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub(crate) fn refill(&mut self, accounts: Vec<Account>, core: &crate::snapshot::Core) -> Result<(), Reject> {
+        let (rules, staged, marks) = core.flow.known();
+        self.rules = rules.clone();
+        self.staged = staged.to_vec();
+        self.marks = marks.clone();
+        self.notices = core.notices.clone();
+        for account in &accounts {
+            self.totals.add(account, &self.rules)?;
+        }
+        self.accounts = accounts.into_iter().map(|account| (account.id.clone(), account)).collect();
+        if self.index == 0 {
+            for (asset, [revenue, inflow, outflow]) in &core.sums {
+                let sums = self.totals.assets.entry(*asset).or_default();
+                (sums.revenue, sums.inflow, sums.outflow) = (*revenue, *inflow, *outflow);
+            }
+        }
+        Ok(())
+    }
+
+    /// What it knows of the fund.
+    pub fn notices(&self) -> &BTreeMap<AssetIx, FundNotice> {
+        &self.notices
+    }
+
     /// Is the account this shard's?
     pub fn owns(&self, account: &AccountId) -> bool {
         self.count <= 1 || account.shard(self.count) == self.index

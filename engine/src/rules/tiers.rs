@@ -1,5 +1,6 @@
 //! Risk tiers: the larger a position, the more margin it needs.
 
+use crate::command::ListTier;
 use crate::money::{Money, Notional, Rate, limit};
 use crate::number::{self, Rounding, SCALE_MAX};
 use crate::reject::{Code, Reject};
@@ -33,10 +34,10 @@ impl TierTable {
     /// # Errors
     /// [`Code::InvalidTiers`] when there is none, limits do not rise, only the last may be open, a rate is not in
     /// (0, 1], maintenance exceeds initial, or maintenance rates fall (so that a deduction would fall).
-    pub fn new(rows: &[(Option<Notional>, Rate, Rate)]) -> Result<Self, Reject> {
+    pub fn new(rows: &[ListTier]) -> Result<Self, Reject> {
         let invalid = Reject::new(Code::InvalidTiers, "tiers");
         let mut tiers: Vec<Tier> = Vec::with_capacity(rows.len());
-        for (notional_limit, initial_rate, maintenance_rate) in rows.iter().copied() {
+        for ListTier { notional_limit, initial_rate, maintenance_rate } in rows.iter().copied() {
             let in_range = |rate: Rate| rate.is_positive() && rate.get() <= rust_decimal::Decimal::ONE;
             if !in_range(initial_rate) || !in_range(maintenance_rate) || maintenance_rate > initial_rate {
                 return Err(invalid);
@@ -113,8 +114,12 @@ mod tests {
         let rows: Vec<_> = rows
             .iter()
             .map(|(end, initial, maintenance)| {
-                let end = (!end.is_empty()).then(|| Notional::new(d(end)));
-                (end, Rate::new(d(initial)), Rate::new(d(maintenance)))
+                let notional_limit = (!end.is_empty()).then(|| Notional::new(d(end)));
+                ListTier {
+                    notional_limit,
+                    initial_rate: Rate::new(d(initial)),
+                    maintenance_rate: Rate::new(d(maintenance)),
+                }
             })
             .collect();
         TierTable::new(&rows)

@@ -1,0 +1,94 @@
+//! What is done to a data directory without serving: the same start and end as the daemon's, with nothing in between.
+
+use crate::cli::{Keep, Reindex, Snapshot};
+use crate::daemon::{self, DaemonError};
+use crate::store::{self, Store};
+use backstop_actors::halt::HaltSender;
+use backstop_actors::snapshot::{SnapshotError, Taken};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Why it could not be done.
+#[derive(Debug, thiserror::Error)]
+enum OfflineError {
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("the daemon at {0} did not take a snapshot: {1}")]
+    Remote(SocketAddr, String),
+}
+
+impl OfflineError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Daemon(error) => error.code(),
+            Self::Snapshot(_) | Self::Remote(..) => crate::exit::IO,
+        }
+    }
+}
+
+/// Nothing but what is asked for is written down.
+const KEEP: Keep = Keep { snapshot_batches: 0, snapshot_seconds: 0, snapshots_kept: 3, min_free_mb: 0 };
+
+/// `backstop snapshot`.
+pub(crate) fn snapshot(options: &Snapshot) -> ExitCode {
+    daemon::log();
+    let done = match (&options.admin, &options.data_dir) {
+        (Some(admin), _) => remote(*admin),
+        (None, Some(root)) => local(root),
+        (None, None) => Ok(()),
+    };
+    crate::ended(done, OfflineError::code)
+}
+
+fn remote(admin: SocketAddr) -> Result<(), OfflineError> {
+    let failed = |error: ureq::Error| OfflineError::Remote(admin, error.to_string());
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REMOTE));
+    let agent: ureq::Agent = config.build().into();
+    let mut response = agent.post(format!("http://{admin}/snapshot")).send_empty().map_err(failed)?;
+    let body = response.body_mut().read_to_string().map_err(failed)?;
+    if !response.status().is_success() {
+        return Err(OfflineError::Remote(admin, body));
+    }
+    println!("{body}");
+    Ok(())
+}
+
+/// A snapshot of a large venue takes seconds.
+const REMOTE: Duration = Duration::from_secs(300);
+
+fn local(root: &Path) -> Result<(), OfflineError> {
+    let store = store::open(root).map_err(DaemonError::from)?;
+    if let Some(taken) = caught_up(store, true)? {
+        println!("{}", serde_json::to_string(&taken).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// `backstop reindex`.
+pub(crate) fn reindex(options: &Reindex) -> ExitCode {
+    daemon::log();
+    let done = store::open_without_history(&options.data_dir).map_err(DaemonError::from);
+    let done = done.map_err(OfflineError::from).and_then(|store| caught_up(store, false));
+    crate::ended(done.map(drop), OfflineError::code)
+}
+
+/// Starts, replays, takes a snapshot if asked for, and ends in good order.
+fn caught_up(store: Store, takes_snapshot: bool) -> Result<Option<Taken>, OfflineError> {
+    actix::System::new().block_on(async {
+        let (halt, mut halted) = HaltSender::channel();
+        let opened = store::start(1, daemon::gateway(false, None), Some((store, &KEEP)), &halt)?;
+        let (topology, _data) = match opened.catch_up(&halt).await {
+            Ok(caught_up) => caught_up,
+            Err(error) => return Err(halted.try_recv().map_or(error, DaemonError::Halted).into()),
+        };
+        let taken = if takes_snapshot { Some(topology.gateway.snapshot().await?) } else { None };
+        topology.publisher.commit().await.map_err(|_| DaemonError::Replay)?;
+        topology.stop().await;
+        halt.shut_down();
+        Ok(taken)
+    })
+}

@@ -34,8 +34,8 @@ pub(crate) struct Coldstart {
 
 /// Markets of the venue.
 const MARKETS: u64 = 20;
-/// Never: no snapshot is taken but the one that is asked for.
-const NEVER: u64 = 1_000_000_000;
+/// No snapshot is taken but the one that is asked for.
+const NEVER: u64 = 0;
 
 fn fill(buyer: u64, seller: u64, trade: u64) -> String {
     let market = buyer % MARKETS;

@@ -7,9 +7,10 @@ use crate::durable::bring;
 use crate::figures::{Latencies, grouped};
 use crate::http::Connection;
 use crate::scratch::Scratch;
-use crate::venue;
+use crate::venue::{self, Kept};
 use crate::world::World;
 use backstop_actors::gateway::Refusal;
+use backstop_actors::topology::Placement;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
@@ -140,8 +141,8 @@ fn plain(schedule: Schedule, dir: &Path) -> Result<Outcome, Failed> {
 
 /// The whole of Backstop in this process.
 fn process(schedule: Schedule, options: &Latency, dir: &Path, world: &World) -> Result<Outcome, Failed> {
-    let journal = venue::file_journal(&dir.join("journal"))?;
-    venue::with(journal, usize::from(options.shards), &world.setup, async |topology| {
+    let kept = Kept::new(&dir.join("journal"))?;
+    venue::with(kept, usize::from(options.shards), Placement::Spread, &world.setup, async |topology| {
         let (sender, mut due) = tokio::sync::mpsc::unbounded_channel();
         let (size, fills) = (usize::try_from(schedule.size)?, world.fills.clone());
         let pacer = std::thread::spawn(move || {

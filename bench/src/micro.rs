@@ -3,16 +3,12 @@
 
 use crate::Failed;
 use crate::figures::Figures;
+use crate::venue::{self, Kept};
 use crate::world::World;
-use actix::System;
-use backstop_actors::gateway::GatewayConfig;
-use backstop_actors::halt::HaltSender;
-use backstop_actors::journal::MemoryJournal;
-use backstop_actors::topology::{self, Placement, Plan};
+use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
 use backstop_engine::reference::{Options, Reference};
 use futures_util::stream::{self, StreamExt};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Runs of each figure.
@@ -98,17 +94,8 @@ fn fills_in_engine(world: &World) -> Result<(), Failed> {
 fn fills_through_actors(world: &World, shards: usize, placement: Placement) -> Result<(), Failed> {
     let mut figures = Figures::default();
     for _ in 0..RUNS {
-        let (halt, _halted) = HaltSender::channel();
-        let took = System::new().block_on(async {
-            let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
-            let journal = Box::new(MemoryJournal::default());
-            let plan = Plan { shards, placement, shows_accounts: false, gateway, journal };
-            let topology = topology::start(plan, &halt)?;
-            for batch in world.setup.chunks(BATCH) {
-                topology.gateway.submit(batch.iter().cloned().map(Ok).collect()).await?;
-            }
-            let batches: Vec<Vec<_>> =
-                world.fills.chunks(BATCH).map(|batch| batch.iter().cloned().map(Ok).collect()).collect();
+        let took = venue::with(Kept::nothing()?, shards, placement, &world.setup, async |topology| {
+            let batches: Vec<Vec<_>> = world.fills.chunks(BATCH).map(venue::reads).collect();
             let started = Instant::now();
             // Eight submissions on their way, as from eight connections.
             let sent = batches.into_iter().map(|batch| topology.gateway.submit(batch));
@@ -116,10 +103,8 @@ fn fills_through_actors(world: &World, shards: usize, placement: Placement) -> R
             while let Some(answer) = answers.next().await {
                 answer?;
             }
-            Ok::<f64, Failed>(started.elapsed().as_secs_f64())
+            Ok(started.elapsed().as_secs_f64())
         })?;
-        halt.shut_down();
-        System::current().stop();
         figures.push(world.fills.len() as f64 / took / 1e3);
     }
     let place = format!("actors, {shards} shards, {placement:?}").to_lowercase();

@@ -103,7 +103,7 @@ fn second(options: &Crash) -> Result<String, Failed> {
 }
 
 fn read_only(options: &Crash, disk: &Tmpfs) -> Result<String, Failed> {
-    let start = Start::new(&options.binary, &disk.0.path().join("data"));
+    let start = Start::new(&options.binary, &disk.0.path().join("data")).with("--min-free-mb", 0);
     let mut daemon = Daemon::start(&start)?;
     list(&daemon)?;
     let state = daemon.state()?;

@@ -5,8 +5,9 @@ use super::Durable;
 use super::contest::Contest;
 use crate::Failed;
 use crate::scratch::Scratch;
-use crate::venue;
+use crate::venue::{self, Kept};
 use backstop_actors::publisher::{Look, Page, Read};
+use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
 use std::path::Path;
 use std::rc::Rc;
@@ -50,7 +51,7 @@ pub(super) fn enter(contest: &mut Contest, options: &Durable, dir: &Path) -> Res
     let how = format!("{} accounts, one tick", crate::figures::grouped(accounts as f64));
     contest.enter(NAME, how, move || {
         let scratch = Scratch::new(Some(&dir), "liquidations")?;
-        venue::with(venue::file_journal(scratch.path())?, shards, &setup, async |topology| {
+        venue::with(Kept::new(scratch.path())?, shards, Placement::Spread, &setup, async |topology| {
             let started = Instant::now();
             venue::all_taken(&topology.gateway.submit(venue::reads(&fall)).await?)?;
             let took = started.elapsed().as_secs_f64();

@@ -6,8 +6,9 @@ use super::contest::Contest;
 use crate::Failed;
 use crate::daemon::{Daemon, Start};
 use crate::scratch::Scratch;
-use crate::venue;
+use crate::venue::{self, Kept};
 use crate::world::World;
+use backstop_actors::topology::Placement;
 use futures_util::stream::{self, StreamExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -36,7 +37,7 @@ pub(super) fn enter_process(contest: &mut Contest, options: &Durable, dir: &Path
             let (dir, world) = (dir.to_path_buf(), Rc::clone(world));
             contest.enter(PROCESS, place(size, flight), move || {
                 let scratch = Scratch::new(Some(&dir), "whole")?;
-                venue::with(venue::file_journal(scratch.path())?, shards, &world.setup, async |topology| {
+                venue::with(Kept::new(scratch.path())?, shards, Placement::Spread, &world.setup, async |topology| {
                     let (started, mut taken) = (Instant::now(), 0);
                     let chunks = world.fills.chunks_exact(size).cycle();
                     let sent = chunks.take_while(|_| started.elapsed() < time);

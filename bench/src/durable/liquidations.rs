@@ -6,7 +6,8 @@ use super::contest::Contest;
 use crate::Failed;
 use crate::scratch::Scratch;
 use crate::venue::{self, Kept};
-use backstop_actors::publisher::{Look, Page, Read};
+use backstop_actors::history::Look;
+use backstop_actors::publisher::Read;
 use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
 use std::path::Path;
@@ -56,9 +57,9 @@ pub(super) fn enter(contest: &mut Contest, options: &Durable, dir: &Path) -> Res
             venue::all_taken(&topology.gateway.submit(venue::reads(&fall)).await?)?;
             let took = started.elapsed().as_secs_f64();
             let look = Look::Liquidations { market: None, account: None };
-            let (_, page) = topology.publisher.read(Read { look, after: 0, limit: accounts + 1 }).await?;
-            let Page::Liquidations(records, _) = page else { return Err("no liquidations".into()) };
-            let settled: usize = records.iter().map(|record| record.settlements.len()).sum();
+            let (_, items, _) = topology.publisher.read(Read { look, after: 0, limit: accounts + 1 }).await??;
+            let settled: usize =
+                items.iter().map(|item| item.body.get().matches(r#""type":"liquidation_settled""#).count()).sum();
             if settled < accounts {
                 return Err(format!("{settled} of {accounts} liquidations settled").into());
             }

@@ -200,7 +200,7 @@ async fn apply(
         let (core, accounts) = floor.write(&flow, seq, time).await?;
         // What readers look up is never behind a snapshot, or a start could not make up for it.
         publisher.commit().await?;
-        applied.image = Some(Image { position, core, accounts });
+        applied.image = Some(Box::new(Image { position, core, accounts }));
     }
     Ok((flow, applied))
 }

@@ -565,7 +565,7 @@ pub struct BatchApplied {
     /// The last command in it, and its time.
     pub last: Option<(Seq, Millis)>,
     /// The state after it, where that is to be written down.
-    pub image: Option<Image>,
+    pub image: Option<Box<Image>>,
 }
 
 impl BatchApplied {
@@ -586,7 +586,7 @@ impl Handler<BatchApplied> for Gateway {
             finish(waiter, &mut self.producers, &mut applied.outcomes, &self.admissions);
         }
         if let Some(image) = applied.image {
-            self.write_down(image, ctx.address());
+            self.write_down(*image, ctx.address());
         }
         self.dispatch();
         self.admissions.pending(self.pending.size);

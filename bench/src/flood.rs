@@ -8,6 +8,7 @@ use crate::durable::bring;
 use crate::figures::{Latencies, grouped};
 use crate::http::{Connection, Replies, Requests};
 use crate::scratch::Scratch;
+use crate::venue;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -54,12 +55,8 @@ pub(crate) fn run(options: &Flood) -> Result<(), Failed> {
     let start =
         Start { shards: options.shards, mark_interval_ms: 1_000, ..Start::new(&options.binary, scratch.path()) };
     let daemon = Daemon::start(&start)?;
-    let line = |envelope: &backstop_engine::command::Envelope| -> Result<String, Failed> {
-        Ok(serde_json::to_string(&envelope.command)? + "\n")
-    };
-    let setup: Vec<String> = world.setup.iter().map(line).collect::<Result<_, _>>()?;
-    bring(&daemon, setup.into_iter())?;
-    let fills: Vec<String> = world.fills.iter().map(line).collect::<Result<_, _>>()?;
+    bring(&daemon, venue::lines(&world.setup))?;
+    let fills: Vec<String> = venue::lines(&world.fills).collect();
     let large: String = fills.iter().take(LARGE).map(String::as_str).collect();
     let small = fills.first().cloned().unwrap_or_default();
 

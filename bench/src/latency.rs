@@ -190,13 +190,9 @@ fn over_http(
 ) -> Result<Outcome, Failed> {
     let start = Start { shards: options.shards, ..Start::new(binary, &dir.join("daemon")) };
     let daemon = Daemon::start(&start)?;
-    let lines = |commands: &[backstop_engine::command::Envelope]| -> Result<Vec<String>, Failed> {
-        commands.iter().map(|envelope| Ok(serde_json::to_string(&envelope.command)? + "\n")).collect()
-    };
-    bring(&daemon, lines(&world.setup)?.into_iter())?;
+    bring(&daemon, venue::lines(&world.setup))?;
     let size = usize::try_from(schedule.size)?;
-    let bodies: Vec<String> =
-        world.fills.chunks(size).take(1_000).map(|fills| Ok(lines(fills)?.concat())).collect::<Result<_, Failed>>()?;
+    let bodies: Vec<String> = world.fills.chunks(size).take(1_000).map(|fills| venue::lines(fills).collect()).collect();
     let (mut requests, mut readers) = (Vec::new(), Vec::new());
     for _ in 0..CONNECTIONS {
         let Connection { requests: ask, mut replies } = Connection::open(daemon.api()?, PATIENCE)?;

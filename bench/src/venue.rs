@@ -56,6 +56,11 @@ pub(crate) fn reads(commands: &[Envelope]) -> Vec<Read> {
     commands.iter().cloned().map(Ok).collect()
 }
 
+/// Commands as HTTP takes them, one a line.
+pub(crate) fn lines(commands: &[Envelope]) -> impl Iterator<Item = String> {
+    commands.iter().map(|envelope| format!("{}\n", envelope.to_json()))
+}
+
 /// Milliseconds of the clock.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

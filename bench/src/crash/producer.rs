@@ -22,6 +22,9 @@ const ASKED_AGAIN: u64 = 24;
 /// Bodies turned away one after the other, after which a producer gives up for this time.
 const TURNED_AWAY_MAX: u64 = 40;
 
+/// How long a daemon that stops by itself may take from closing its connections to its exit.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
 /// What the producers must know of the daemon.
 #[derive(Default)]
 pub(super) struct Control {
@@ -195,9 +198,9 @@ impl Producer {
         match self.send(api, control) {
             Ok(done) => done,
             Err(error) => {
-                // The one who ends the daemon says so before; give it a moment all the same.
+                // The one who ends the daemon says so before. One that ends by itself may close its connections first.
                 let since = Instant::now();
-                while since.elapsed() < Duration::from_secs(2) {
+                while since.elapsed() < LAST_WORDS {
                     if control.down.load(Ordering::SeqCst) {
                         return Ok(());
                     }

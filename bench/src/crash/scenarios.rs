@@ -61,17 +61,17 @@ impl Drop for Tmpfs {
 
 /// All of them; what became of each.
 pub(super) fn run(options: &Crash, seed: u64) -> Result<Vec<(&'static str, String)>, Failed> {
-    let mut told = vec![("a second daemon on the directory", second(options)?)];
-    let skipped = || "skipped: mounting a small disk is not allowed here".to_owned();
-    match Tmpfs::mount(options.dir.as_deref(), DISK_MB)? {
-        Some(disk) => told.push(("a directory that cannot be written to", read_only(options, &disk)?)),
-        None => told.push(("a directory that cannot be written to", skipped())),
-    }
+    let mut told = Vec::new();
+    let mut tell = |name: &'static str, done: Result<Option<String>, Failed>| -> Result<(), Failed> {
+        let outcome = done.map_err(|error| format!("{name}: {error}"))?;
+        told.push((name, outcome.unwrap_or_else(|| "skipped: mounting a small disk is not allowed here".to_owned())));
+        Ok(())
+    };
+    let disk = || Tmpfs::mount(options.dir.as_deref(), DISK_MB);
+    tell("a second daemon on the directory", second(options).map(Some))?;
+    tell("a directory that cannot be written to", disk()?.map(|disk| read_only(options, &disk)).transpose())?;
     for (name, free) in [("a full disk, commands turned away before", 8), ("a full disk, to the last byte", 0)] {
-        match Tmpfs::mount(options.dir.as_deref(), DISK_MB)? {
-            Some(disk) => told.push((name, full_disk(options, seed, &disk, free)?)),
-            None => told.push((name, skipped())),
-        }
+        tell(name, disk()?.map(|disk| full_disk(options, seed, &disk, free)).transpose())?;
     }
     for (name, outcome) in told.iter().filter(|(_, outcome)| outcome.starts_with("skipped")) {
         eprintln!("{name}: {outcome}");

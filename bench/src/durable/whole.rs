@@ -91,11 +91,7 @@ pub(super) fn enter_http(
 ) -> Result<Rc<Daemon>, Failed> {
     let start = Start { shards: options.shards, ..Start::new(binary, &dir.join("daemon")) };
     let daemon = Rc::new(Daemon::start(&start)?);
-    let mut setup = Vec::new();
-    for envelope in &world.setup {
-        setup.push(serde_json::to_string(&envelope.command)? + "\n");
-    }
-    bring(&daemon, setup.into_iter())?;
+    bring(&daemon, venue::lines(&world.setup))?;
     let time = Duration::from_secs(options.seconds);
     for size in SIZES {
         for flight in IN_FLIGHT {

@@ -139,6 +139,8 @@ impl DataDir {
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(io_at(&path))?;
         lock.try_lock().map_err(|error| locked(root, error))?;
         let migrated = migrate::migrate(root, found_format(root)?, migrate::STEPS)?;
+        // A copy may have been made without what was empty.
+        std::fs::create_dir_all(root.join(SNAPSHOTS)).map_err(io_at(root))?;
         Ok((Self { root: root.to_owned(), disk: Arc::new(RealDisk), _lock: Some(lock) }, migrated))
     }
 

@@ -111,7 +111,7 @@ impl Default for Admissions {
 }
 
 /// Refusals of a whole request.
-pub const REQUEST_CODES: &[&str] = &["overloaded", "halted"];
+pub const REQUEST_CODES: &[&str] = &["overloaded", "storage_full", "shutting_down"];
 
 impl Admissions {
     /// A command, or a request, was refused.

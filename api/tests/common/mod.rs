@@ -31,9 +31,17 @@ pub(crate) fn backstop(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs it to its end; one that does not come is a failure, not a wait.
 pub(crate) fn ended(arguments: &[&str]) -> Output {
-    backstop(arguments).output().unwrap()
+    let child = backstop(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let (done, ended) = mpsc::channel();
+    let waiting = std::thread::spawn(move || done.send(child.wait_with_output().unwrap()));
+    ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = Command::new("sh").args(["-c", &format!("kill -KILL {id}")]).status();
+        let _ = waiting.join();
+        panic!("{arguments:?} did not end: {:?}", ended.recv());
+    })
 }
 
 /// Its exit code.
@@ -46,7 +54,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A file that no other test has, gone with its owner.
+/// A file or folder that no other test has, gone with its owner.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
@@ -72,7 +80,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.0).or_else(|_| std::fs::remove_dir_all(&self.0));
     }
 }
 
@@ -112,11 +120,18 @@ impl Reply {
     }
 }
 
-/// A daemon.
-pub(crate) struct Daemon {
+/// A process that ends with its owner.
+struct Running {
     child: Child,
     log: Option<JoinHandle<String>>,
+}
+
+/// A daemon.
+pub(crate) struct Daemon {
+    running: Running,
     agent: ureq::Agent,
+    /// Its data directory, where no test holds it.
+    _data: Option<Scratch>,
     /// `host:port` of the API.
     pub(crate) api: String,
     /// `host:port` of metrics and health.
@@ -135,9 +150,16 @@ impl Daemon {
         Self::with(&["--mark-interval-ms", "0"])
     }
 
-    /// With more flags.
+    /// With more flags, and a data directory of its own.
     pub(crate) fn with(flags: &[&str]) -> Self {
-        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let data = Scratch::absent("data");
+        let started = Self::over(&data, flags);
+        Self { _data: Some(data), ..started }
+    }
+
+    /// With more flags, over a data directory.
+    pub(crate) fn over(data: &Scratch, flags: &[&str]) -> Self {
+        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", data.path()];
         let arguments: Vec<&str> = fixed.iter().chain(flags).copied().collect();
         let mut child = backstop(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
@@ -161,7 +183,7 @@ impl Daemon {
             panic!("the daemon did not start: {}", reader.join().unwrap());
         };
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        Self { child, log: Some(reader), agent: config.into(), api, admin }
+        Self { running: Running { child, log: Some(reader) }, agent: config.into(), _data: None, api, admin }
     }
 
     fn answered(sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
@@ -192,6 +214,11 @@ impl Daemon {
     /// Reads from the admin listener.
     pub(crate) fn admin(&self, path: &str) -> Reply {
         Self::answered(self.agent.get(format!("http://{}{path}", self.admin)).call())
+    }
+
+    /// Has the admin listener do something.
+    pub(crate) fn admin_post(&self, path: &str) -> Reply {
+        Self::answered(self.agent.post(format!("http://{}{path}", self.admin)).send_empty())
     }
 
     /// Sends a body as it is.
@@ -254,14 +281,14 @@ impl Daemon {
 
     /// Sends a signal; how it ended, and its log.
     pub(crate) fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
-        let kill = format!("kill -{signal} {}", self.child.id());
+        let kill = format!("kill -{signal} {}", self.running.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        let status = self.child.wait().unwrap();
-        (status, self.log.take().unwrap().join().unwrap())
+        let status = self.running.child.wait().unwrap();
+        (status, self.running.log.take().unwrap().join().unwrap())
     }
 }
 
-impl Drop for Daemon {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,7 +1,15 @@
-//! Benchmarks: what a tick and a fill cost, in the engine alone and through the actors, side by side in one run.
+//! Measures Backstop, and breaks it on purpose.
 //!
-//! `cargo run --release -p backstop-bench [ACCOUNTS]` prints medians of seven runs with minimum and maximum, as a
-//! Markdown table. Nothing here is asserted: machines differ.
+//! | command | does |
+//! |---|---|
+//! | `micro` (without a word) | what a tick and a fill cost |
+//! | `crash` | kills the real daemon again and again and checks that nothing acknowledged is lost or done twice |
+//! | `durable` | durable commands a second, beside the bare disk and PostgreSQL |
+//! | `latency` | time to a durable answer under an open-loop load |
+//! | `coldstart` | time from a cold start to serving, with a million accounts and a million commands to replay |
+//! | `flood` | memory and answers under an endless flood |
+//!
+//! Figures are printed as Markdown and never asserted: machines differ. Only the crash tester has an opinion.
 #![allow(
     clippy::float_arithmetic,
     clippy::cast_precision_loss,
@@ -9,124 +17,66 @@
     reason = "figures to look at"
 )]
 
+mod coldstart;
+mod crash;
+mod daemon;
+mod durable;
+mod figures;
+mod flood;
+mod http;
+mod latency;
+mod micro;
+mod scratch;
+mod venue;
 mod world;
 
-use actix::System;
-use backstop_actors::gateway::GatewayConfig;
-use backstop_actors::halt::HaltSender;
-use backstop_actors::journal::MemoryJournal;
-use backstop_actors::topology::{self, Placement, Plan};
-use backstop_engine::command::Envelope;
-use backstop_engine::reference::{Options, Reference};
-use futures_util::stream::{self, StreamExt};
-use std::sync::Arc;
-use std::time::Instant;
-use world::World;
-
-/// Runs of each figure.
-const RUNS: usize = 7;
-/// Commands of a batch, as a matching engine would send them.
-const BATCH: usize = 1_000;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// What keeps a benchmark from running.
-type Failed = Box<dyn std::error::Error>;
+type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-fn main() -> Result<(), Failed> {
-    let accounts = std::env::args().nth(1).map_or(Ok(20_000), |text| text.parse())?;
-    let world = World::new(accounts, 4)?;
-    println!("{accounts} accounts × 4 positions, medians of {RUNS} runs (minimum–maximum)\n");
-    println!("| what | where | figure |\n|---|---|---|");
-    for shards in [1, 2] {
-        ticks(&world, shards)?;
-    }
-    fills_in_engine(&world)?;
-    for (shards, placement) in [(1, Placement::Single), (1, Placement::Spread), (2, Placement::Spread)] {
-        fills_through_actors(&world, shards, placement)?;
-    }
-    Ok(())
+/// Benchmarks and the crash tester of Backstop.
+#[derive(Debug, Parser)]
+#[command(name = "backstop-bench", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    micro: micro::Micro,
 }
 
-fn show(what: &str, place: &str, unit: &str, mut figures: Vec<f64>) {
-    figures.sort_by(f64::total_cmp);
-    let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
-    let (median, low, high) = (at(figures.len() / 2), at(0), at(figures.len().saturating_sub(1)));
-    println!("| {what} | {place} | {median:.1} {unit} ({low:.1}–{high:.1}) |");
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a tick and a fill cost, in the engine alone and through the actors.
+    Micro(micro::Micro),
+    /// Kill the daemon at random instants; check that nothing acknowledged is lost and nothing is done twice.
+    Crash(crash::Crash),
+    /// Durable commands a second, beside plain files and PostgreSQL, in one interleaved run.
+    Durable(durable::Durable),
+    /// Time to a durable answer at a fixed rate of commands, counted from the instant each was due.
+    Latency(latency::Latency),
+    /// Time from a cold start to serving: newest snapshot and replay.
+    Coldstart(coldstart::Coldstart),
+    /// Memory and answers of the daemon while more arrives than it can take.
+    Flood(flood::Flood),
 }
 
-/// A calm tick looks at everybody: what does that cost?
-fn ticks(world: &World, shards: usize) -> Result<(), Failed> {
-    let mut engine = Reference::new(Options { shards, shows_accounts: false });
-    for envelope in &world.setup {
-        engine.submit(&envelope.command, 0)?;
-    }
-    let mut figures = Vec::with_capacity(RUNS);
-    for run in 0..RUNS {
-        for envelope in world.prices(run)? {
-            engine.submit(&envelope.command, 0)?;
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command.unwrap_or(Command::Micro(cli.micro)) {
+        Command::Micro(options) => micro::run(&options),
+        Command::Crash(options) => crash::run(&options),
+        Command::Durable(options) => durable::run(&options),
+        Command::Latency(options) => latency::run(&options),
+        Command::Coldstart(options) => coldstart::run(&options),
+        Command::Flood(options) => flood::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("backstop-bench: {error}");
+            ExitCode::FAILURE
         }
-        let tick = Envelope::read(r#"{"type":"tick"}"#)?;
-        let started = Instant::now();
-        engine.submit(&tick.command, 0)?;
-        figures.push(started.elapsed().as_secs_f64() * 1e9 / (world.accounts * world.positions) as f64);
     }
-    show(
-        "calm tick, every account examined",
-        &format!("engine, {shards} shards, one thread"),
-        "ns a position",
-        figures,
-    );
-    Ok(())
-}
-
-fn fills_in_engine(world: &World) -> Result<(), Failed> {
-    let mut figures = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        let mut engine = Reference::new(Options { shards: 1, shows_accounts: false });
-        for envelope in &world.setup {
-            engine.submit(&envelope.command, 0)?;
-        }
-        let started = Instant::now();
-        for batch in world.fills.chunks(BATCH) {
-            let mut entries = Vec::with_capacity(batch.len());
-            for envelope in batch {
-                entries.push(engine.admit(&envelope.command, 0)?);
-            }
-            engine.apply(entries)?;
-        }
-        figures.push(world.fills.len() as f64 / started.elapsed().as_secs_f64() / 1e3);
-    }
-    show("fills, 1,000 to a batch", "engine, 1 shard", "thousand a second", figures);
-    Ok(())
-}
-
-fn fills_through_actors(world: &World, shards: usize, placement: Placement) -> Result<(), Failed> {
-    let mut figures = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
-        let (halt, _halted) = HaltSender::channel();
-        let took = System::new().block_on(async {
-            let gateway = GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0) };
-            let journal = Box::new(MemoryJournal::default());
-            let plan = Plan { shards, placement, shows_accounts: false, gateway, journal };
-            let topology = topology::start(plan, &halt)?;
-            for batch in world.setup.chunks(BATCH) {
-                topology.gateway.submit(batch.iter().cloned().map(Ok).collect()).await?;
-            }
-            let batches: Vec<Vec<_>> =
-                world.fills.chunks(BATCH).map(|batch| batch.iter().cloned().map(Ok).collect()).collect();
-            let started = Instant::now();
-            // Eight submissions on their way, as from eight connections.
-            let sent = batches.into_iter().map(|batch| topology.gateway.submit(batch));
-            let mut answers = stream::iter(sent).buffered(8);
-            while let Some(answer) = answers.next().await {
-                answer?;
-            }
-            Ok::<f64, Failed>(started.elapsed().as_secs_f64())
-        })?;
-        halt.shut_down();
-        System::current().stop();
-        figures.push(world.fills.len() as f64 / took / 1e3);
-    }
-    let place = format!("actors, {shards} shards, {placement:?}").to_lowercase();
-    show("fills, 1,000 to a batch, answered", &place, "thousand a second", figures);
-    Ok(())
 }

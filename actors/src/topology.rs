@@ -75,6 +75,8 @@ impl Topology {
     /// down where it is kept, and the journal says so.
     pub async fn stop(&self) {
         self.gateway.stop().await;
+        // A publisher that has ended has been reported.
+        let _ = self.publisher.commit().await;
         self.journal.seal().await;
     }
 }

@@ -86,7 +86,6 @@ fn caught_up(store: Store, takes_snapshot: bool) -> Result<Option<Taken>, Offlin
             Err(error) => return Err(halted.try_recv().map_or(error, DaemonError::Halted).into()),
         };
         let taken = if takes_snapshot { Some(topology.gateway.snapshot().await?) } else { None };
-        topology.publisher.commit().await.map_err(|_| DaemonError::Replay)?;
         topology.stop().await;
         halt.shut_down();
         Ok(taken)

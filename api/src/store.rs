@@ -122,6 +122,7 @@ impl Opened {
         }
         let replayed = recovery::replay(&data, from, &topology.gateway, halt).await;
         let replayed = replayed.map_err(|_| DaemonError::Replay)?;
+        topology.publisher.commit().await.map_err(|_| DaemonError::Replay)?;
         let answered = topology.conductor.ask(Query::Status).await.map_err(|_| DaemonError::Replay)?;
         let Answer::Status { state_hash, accounts, .. } = answered.answer else { return Err(DaemonError::Replay) };
         tracing::info!(

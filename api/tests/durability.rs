@@ -342,3 +342,31 @@ fn the_demo_keeps_a_journal_that_replays_to_the_same_state_on_any_number_of_shar
     let hash = json!(daemon.state_hash());
     assert_eq!(hashes, [hash.clone(), hash]);
 }
+
+/// A data directory as format 1 writes it, ended by a kill: later versions must read it.
+#[test]
+fn a_directory_of_format_1_is_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1");
+    let data = Scratch::absent("golden");
+    for folder in ["journal", "snapshots"] {
+        std::fs::create_dir_all(data.0.join(folder)).unwrap();
+        for entry in std::fs::read_dir(golden.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), data.0.join(folder).join(entry.file_name())).unwrap();
+        }
+    }
+    std::fs::copy(golden.join("format"), data.0.join("format")).unwrap();
+    let verified = ended(&["journal", "verify", "--data-dir", data.path()]);
+    assert_eq!(code(&verified), 0, "{verified:?}");
+    let lines = |name: &str| std::fs::read_to_string(golden.join(name)).unwrap();
+    let expected: Value = serde_json::from_str(&lines("expected.json")).unwrap();
+    let answers: Vec<Value> = lines("answers.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // First everything is replayed, for there is no history yet; then it begins from the snapshot.
+    for snapshot in [r#"snapshot="none""#, r#"snapshot="31""#] {
+        let daemon = Daemon::over(&data, &STILL);
+        assert_eq!(daemon.state_hash(), expected["state_hash"].as_str().unwrap());
+        assert_eq!(daemon.send(&lines("commands.ndjson")), answers);
+        let (_, log) = daemon.end_by("KILL");
+        assert!(log.contains(snapshot), "{log}");
+    }
+}

@@ -4,24 +4,27 @@
 //! commands are turned away; it never queues without one.
 
 mod answer;
+mod handle;
+mod lifecycle;
 mod producers;
 
 pub use answer::{Answer, Results};
+pub use handle::GatewayHandle;
 pub use producers::KeptProducer;
 
-use crate::halt::{DeathWatch, Halt, HaltSender};
+use crate::halt::{DeathWatch, HaltSender};
 use crate::journal::{self, JournalHandle, Numbered, Written};
-use crate::snapshot::{Image, SnapshotError, SnapshotHandle, SnapshotJob, Taken};
+use crate::snapshot::{Image, SnapshotHandle};
 use crate::station::Depth;
 use crate::telemetry::Admissions;
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use backstop_engine::admission::Admission;
-use backstop_engine::command::{Command, Envelope};
+use backstop_engine::command::Envelope;
 use backstop_engine::decode::Malformed;
 use backstop_engine::flow::BatchOutcome;
 use backstop_engine::id::{Millis, Seq};
-use backstop_engine::instruction::Instruction;
 use backstop_engine::reject::{Code, Reject};
+use lifecycle::Snapshots;
 use producers::{Known, Producers};
 use smol_str::SmolStr;
 use std::collections::VecDeque;
@@ -72,80 +75,6 @@ pub type Read = Result<Envelope, Malformed>;
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Answer>, Refusal>")]
 struct Submit(Vec<Read>);
-
-/// The way to the gateway. Cheap to clone.
-#[derive(Clone)]
-pub struct GatewayHandle {
-    addr: Addr<Gateway>,
-    depth: Depth,
-}
-
-impl GatewayHandle {
-    /// Starts the gateway on an arbiter, in front of a journal. It knows what it knew when the state was written down.
-    pub fn start(
-        config: GatewayConfig,
-        (admission, producers): (Admission, Vec<KeptProducer>),
-        journal: JournalHandle,
-        halt: HaltSender,
-        place: &ArbiterHandle,
-    ) -> Self {
-        let depth = Depth::default();
-        let counted = depth.clone();
-        let known = (admission, Producers::restore(producers));
-        let addr = Gateway::start_in_arbiter(place, move |_| Gateway::new(config, known, journal, counted, halt));
-        Self { addr, depth }
-    }
-
-    /// How many messages wait.
-    pub fn depth(&self) -> Depth {
-        self.depth.clone()
-    }
-
-    /// Its address, for the conductor's answers.
-    pub fn addr(&self) -> Addr<Gateway> {
-        self.addr.clone()
-    }
-
-    /// Submits commands: the answers come when all are kept and applied, in their order.
-    ///
-    /// # Errors
-    /// [`Refusal`]: nothing was taken.
-    pub async fn submit(&self, commands: Vec<Read>) -> Result<Vec<Answer>, Refusal> {
-        self.depth.enter();
-        self.addr.send(Submit(commands)).await.unwrap_or(Err(Refusal::Halted))
-    }
-
-    /// Applies a batch of the journal again; resolves when that is done.
-    ///
-    /// # Errors
-    /// [`Refusal::Halted`].
-    pub async fn replay(&self, commands: Vec<Written>) -> Result<(), Refusal> {
-        self.depth.enter();
-        self.addr.send(Replay(commands)).await.unwrap_or(Err(Refusal::Halted))
-    }
-
-    /// Everything is as it was: ticks and snapshots begin.
-    pub fn serve(&self) {
-        self.depth.enter();
-        self.addr.do_send(Serve);
-    }
-
-    /// Has the state written down.
-    ///
-    /// # Errors
-    /// [`SnapshotError`].
-    pub async fn snapshot(&self) -> Result<Taken, SnapshotError> {
-        self.depth.enter();
-        self.addr.send(TakeSnapshot).await.unwrap_or(Err(SnapshotError::Halted))
-    }
-
-    /// Stops taking commands; resolves when everything taken is applied, answered and written down.
-    pub async fn stop(&self) {
-        self.depth.enter();
-        // An error means that it has ended already.
-        let _ = self.addr.send(Stop).await;
-    }
-}
 
 /// What stands at a place of a submission until its batch is applied.
 enum Slot {
@@ -204,20 +133,6 @@ enum Phase {
     Replaying,
     Serving,
     Stopping,
-}
-
-/// How far the writing down of the state is.
-#[derive(Default)]
-struct Snapshots {
-    /// Batches since the last one was begun.
-    batches: u64,
-    /// Is one to be begun with the next batch?
-    wanted: bool,
-    /// Is one under way?
-    under_way: bool,
-    /// Who waits for the next one, and for the one under way.
-    waiting: Vec<oneshot::Sender<Result<Taken, SnapshotError>>>,
-    served: Vec<oneshot::Sender<Result<Taken, SnapshotError>>>,
 }
 
 /// The actor that owns the order of commands.
@@ -325,25 +240,6 @@ impl Gateway {
         Slot::Used(numbered, answer)
     }
 
-    /// Gives a command of the journal the place it had.
-    fn place_again(&mut self, written: Written) -> Result<Slot, Halt> {
-        self.pending.batch.replayed = true;
-        match written {
-            Written::Command { time, command, numbered } => {
-                let seq = self.admission.last_seq().saturating_add(1);
-                let diverged = |reject| Halt::StateDiverged { seq, reject };
-                let entry = self.admission.admit(&command, time).map_err(diverged)?;
-                self.pending.batch.entries.push(entry);
-                self.take_number(numbered.as_ref());
-                self.pending.size = self.pending.size.saturating_add(1);
-                Ok(Slot::Entry(numbered))
-            }
-            Written::Refused { numbered, code, message, field } => {
-                Ok(self.use_number(numbered, Answer::again(&code, message, field, None)))
-            }
-        }
-    }
-
     /// Lets those who wait be answered with the batch that their slots belong to.
     fn enlist(&mut self, slots: Vec<Slot>) -> oneshot::Receiver<Vec<Answer>> {
         let (reply, answers) = oneshot::channel();
@@ -363,46 +259,22 @@ impl Gateway {
 
     /// Sends the pending batch on its way, if there is room.
     fn dispatch(&mut self) {
-        let begins = self.snapshots.wanted && !self.snapshots.under_way;
-        if self.in_flight.len() >= IN_FLIGHT_MAX || (self.pending.size == 0 && !begins) {
+        let is_due = self.snapshots.is_due();
+        if self.in_flight.len() >= IN_FLIGHT_MAX || (self.pending.size == 0 && !is_due) {
             return;
         }
         let Pending { mut batch, waiters, size } = std::mem::take(&mut self.pending);
         if size > 0 && !batch.replayed {
             self.count_batch();
         }
-        if self.snapshots.wanted && !self.snapshots.under_way {
-            batch.snapshot = true;
-            let waiting = std::mem::take(&mut self.snapshots.waiting);
-            self.snapshots = Snapshots { under_way: true, served: waiting, ..Snapshots::default() };
+        // Counting may have made it due.
+        batch.snapshot = self.snapshots.is_due();
+        if batch.snapshot {
+            self.snapshots.begin();
         }
         self.in_flight.push_back(waiters);
         if let Err(reason) = self.journal.append(batch) {
             self.halt.halt(reason);
-        }
-    }
-
-    fn count_batch(&mut self) {
-        let Some((policy, _)) = &self.config.snapshots else { return };
-        self.snapshots.batches = self.snapshots.batches.saturating_add(1);
-        self.snapshots.wanted |= policy.batches > 0 && self.snapshots.batches >= policy.batches;
-    }
-
-    /// Hands over what a snapshot is made of.
-    fn write_down(&mut self, image: Image, myself: Addr<Self>) {
-        let Some((_, snapshots)) = &self.config.snapshots else { return };
-        let done = move |taken| myself.do_send(SnapshotTaken(taken));
-        snapshots.take(SnapshotJob { image, producers: self.producers.kept(), done: Box::new(done) });
-    }
-
-    /// Answers whoever waits for the end, if it is there.
-    fn look_for_end(&mut self) {
-        let rests = self.pending.size == 0 && self.in_flight.is_empty();
-        if rests && !self.snapshots.wanted && !self.snapshots.under_way {
-            // Whoever asked may be gone.
-            for stopped in self.stopped.drain(..) {
-                let _ = stopped.send(());
-            }
         }
     }
 }
@@ -412,49 +284,6 @@ impl Actor for Gateway {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-    }
-}
-
-/// Everything is as it was.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Serve;
-
-impl Handler<Serve> for Gateway {
-    type Result = ();
-
-    fn handle(&mut self, _: Serve, ctx: &mut Self::Context) {
-        self.depth.leave();
-        self.phase = Phase::Serving;
-        if let Some(interval) = self.config.mark_interval {
-            ctx.run_interval(interval, |_, ctx| ctx.notify(EmitTick));
-        }
-        if let Some((SnapshotPolicy { interval: Some(interval), .. }, _)) = self.config.snapshots {
-            ctx.run_interval(interval, |gateway, _| {
-                gateway.snapshots.wanted |= gateway.phase == Phase::Serving && gateway.snapshots.batches > 0;
-                gateway.dispatch();
-            });
-        }
-    }
-}
-
-/// It is time for a tick.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct EmitTick;
-
-impl Handler<EmitTick> for Gateway {
-    type Result = ();
-
-    fn handle(&mut self, _: EmitTick, _: &mut Self::Context) {
-        let tick = Envelope { command: Command::Tick, time: None, producer: None, number: None };
-        // A tick that has not left yet will see everything this one would.
-        let last = self.pending.batch.entries.last();
-        if self.phase == Phase::Serving && last.is_none_or(|last| last.instruction != Instruction::Tick) {
-            let slot = self.place(Ok(tick));
-            // Nobody waits for its answer, but what comes after it in the batch has one of its own.
-            drop(self.enlist(vec![slot]));
-        }
     }
 }
 
@@ -482,89 +311,6 @@ impl Handler<Submit> for Gateway {
         let slots: Vec<Slot> = submit.0.into_iter().map(|read| self.place(read)).collect();
         let answers = self.enlist(slots);
         Box::pin(async { answers.await.map_err(|_| Refusal::Halted) })
-    }
-}
-
-/// A batch of the journal, again.
-#[derive(Message)]
-#[rtype(result = "Result<(), Refusal>")]
-struct Replay(Vec<Written>);
-
-impl Handler<Replay> for Gateway {
-    type Result = ResponseFuture<Result<(), Refusal>>;
-
-    fn handle(&mut self, replay: Replay, _: &mut Self::Context) -> Self::Result {
-        self.depth.leave();
-        match replay.0.into_iter().map(|written| self.place_again(written)).collect::<Result<Vec<Slot>, Halt>>() {
-            Ok(slots) => {
-                let answers = self.enlist(slots);
-                Box::pin(async { answers.await.map(drop).map_err(|_| Refusal::Halted) })
-            }
-            Err(reason) => {
-                self.halt.halt(reason);
-                Box::pin(async { Err(Refusal::Halted) })
-            }
-        }
-    }
-}
-
-/// Has the state written down.
-#[derive(Message)]
-#[rtype(result = "Result<Taken, SnapshotError>")]
-struct TakeSnapshot;
-
-impl Handler<TakeSnapshot> for Gateway {
-    type Result = ResponseFuture<Result<Taken, SnapshotError>>;
-
-    fn handle(&mut self, _: TakeSnapshot, _: &mut Self::Context) -> Self::Result {
-        self.depth.leave();
-        if self.config.snapshots.is_none() {
-            return Box::pin(async { Err(SnapshotError::NotKept) });
-        }
-        let (reply, taken) = oneshot::channel();
-        self.snapshots.waiting.push(reply);
-        self.snapshots.wanted = true;
-        self.dispatch();
-        Box::pin(async { taken.await.unwrap_or(Err(SnapshotError::Halted)) })
-    }
-}
-
-/// The state is written down, or could not be.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct SnapshotTaken(Result<Taken, SnapshotError>);
-
-impl Handler<SnapshotTaken> for Gateway {
-    type Result = ();
-
-    fn handle(&mut self, taken: SnapshotTaken, _: &mut Self::Context) {
-        self.snapshots.under_way = false;
-        for waiting in self.snapshots.served.drain(..) {
-            // Whoever asked may be gone.
-            let _ = waiting.send(taken.0.clone());
-        }
-        self.dispatch();
-        self.look_for_end();
-    }
-}
-
-/// End in good order.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Stop;
-
-impl Handler<Stop> for Gateway {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Stop, _: &mut Self::Context) -> Self::Result {
-        self.depth.leave();
-        self.phase = Phase::Stopping;
-        let (reply, stopped) = oneshot::channel();
-        self.stopped.push(reply);
-        self.snapshots.wanted |= self.config.snapshots.is_some() && self.snapshots.batches > 0;
-        self.dispatch();
-        self.look_for_end();
-        Box::pin(async { stopped.await.unwrap_or(()) })
     }
 }
 

@@ -147,7 +147,7 @@ fn a_write_that_was_under_way_is_cut_and_said() {
     let segment = files(&data, "journal").remove(0);
     let mut bytes = std::fs::read(&segment).unwrap();
     let whole = bytes.len();
-    bytes.extend_from_slice(&bytes[96..160].to_vec());
+    bytes.extend_from_within(96..160);
     std::fs::write(&segment, &bytes).unwrap();
     let said = ended(&["journal", "verify", "--data-dir", data.path()]);
     assert_eq!(code(&said), 0);

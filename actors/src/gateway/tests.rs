@@ -1,6 +1,7 @@
 //! What a gateway does while its journal waits.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::lifecycle::EmitTick;
 use super::*;
 use crate::data_dir::Start;
 use crate::history::History;

@@ -114,7 +114,7 @@ impl FaultyDisk {
             for (place, byte) in bytes.iter_mut().enumerate().skip(from) {
                 let zero = match fate {
                     Fate::Zeros => true,
-                    Fate::Scattered => place / SECTOR % 2 == 0,
+                    Fate::Scattered => (place / SECTOR).is_multiple_of(2),
                     Fate::Lost | Fate::Kept | Fate::Unsafe => false,
                 };
                 *byte = if zero { 0 } else { *byte };
@@ -146,7 +146,7 @@ pub(crate) fn crashes(operations: &[usize]) -> Vec<(usize, Stop)> {
     let mut all = Vec::new();
     for (operation, size) in operations.iter().copied().enumerate() {
         all.extend([(operation, Stop::Before), (operation, Stop::After)]);
-        all.extend((1..size).filter(|at| at % SECTOR == 0 || *at == 1).map(|at| (operation, Stop::Torn(at))));
+        all.extend((1..size).filter(|at| at.is_multiple_of(SECTOR) || *at == 1).map(|at| (operation, Stop::Torn(at))));
     }
     all
 }

@@ -5,7 +5,7 @@ use crate::floor::Floor;
 use crate::gateway::{BatchApplied, Gateway};
 use crate::halt::{DeathWatch, Halt, HaltSender};
 use crate::journal::Position;
-use crate::publisher::{Publish, PublisherHandle, TickFigures};
+use crate::publisher::{Publish, Published, PublisherHandle, TickFigures};
 use crate::snapshot::Image;
 use crate::station::Depth;
 use actix::{
@@ -25,9 +25,16 @@ use std::time::{Duration, Instant};
 /// Batches in flight and reads that wait; more reads are turned away.
 const MAILBOX: usize = 256;
 
+/// What a batch needs for itself alone.
+struct Work {
+    flow: Flow,
+    published: Option<Published>,
+}
+
 /// Drives the flow.
 pub struct Conductor {
-    flow: Option<Flow>,
+    /// The flow, and what the publisher is being told; none while a batch is applied.
+    work: Option<Work>,
     floor: Floor,
     publisher: PublisherHandle,
     gateway: Option<Addr<Gateway>>,
@@ -42,8 +49,9 @@ impl Conductor {
     /// Over a floor of stations, from where the core left off.
     fn new(floor: Floor, core: &Core, publisher: PublisherHandle, depth: Depth, halt: HaltSender) -> Self {
         let watch = halt.watch("conductor");
-        let (flow, seq, time) = (Some(core.flow()), core.seq, core.time);
-        Self { flow, floor, publisher, gateway: None, depth, seq, time, halt, _watch: watch }
+        let work = Some(Work { flow: core.flow(), published: None });
+        let (seq, time) = (core.seq, core.time);
+        Self { work, floor, publisher, gateway: None, depth, seq, time, halt, _watch: watch }
     }
 }
 
@@ -138,13 +146,14 @@ impl Handler<ApplyBatch> for Conductor {
 
     fn handle(&mut self, batch: ApplyBatch, ctx: &mut Self::Context) {
         self.depth.leave();
-        // Without a flow the daemon is stopping: a batch before this one could not be applied.
-        let Some(flow) = self.flow.take() else { return };
-        let work = apply(flow, self.floor.clone(), self.publisher.clone(), (self.seq, self.time), batch);
-        work.into_actor(self)
+        // Without it the daemon is stopping: a batch before this one could not be applied.
+        let Some(work) = self.work.take() else { return };
+        let applied = apply(work, self.floor.clone(), self.publisher.clone(), (self.seq, self.time), batch);
+        applied
+            .into_actor(self)
             .map(|done, conductor, ctx| match done {
-                Ok((flow, applied)) => {
-                    conductor.flow = Some(flow);
+                Ok((work, applied)) => {
+                    conductor.work = Some(work);
                     (conductor.seq, conductor.time) = applied.last.unwrap_or((conductor.seq, conductor.time));
                     conductor.answer(applied, ctx);
                 }
@@ -166,12 +175,12 @@ impl Conductor {
 
 /// Applies a batch, tick by tick so that each tick's time is its own.
 async fn apply(
-    mut flow: Flow,
+    mut work: Work,
     mut floor: Floor,
     publisher: PublisherHandle,
     (seq, time): (Seq, Millis),
     batch: ApplyBatch,
-) -> Result<(Flow, BatchApplied), Stop> {
+) -> Result<(Work, BatchApplied), Stop> {
     let ApplyBatch { entries, replayed, snapshot } = batch;
     let mut applied = BatchApplied::default();
     let mut rest = entries.into_iter().peekable();
@@ -189,20 +198,24 @@ async fn apply(
         let kinds = piece.iter().map(|entry| entry.kind).collect();
         let listed = piece.iter().filter_map(listed).collect();
         let started = Instant::now();
-        let outcome = flow.batch(piece, &mut floor).await?;
+        let outcome = work.flow.batch(piece, &mut floor).await?;
         let took = started.elapsed();
         applied.add(&outcome);
         let tick = if ticks && !replayed { Some(figures(&mut floor, &outcome, took).await?) } else { None };
-        publisher.publish(Publish { outcome, kinds, listed, tick, replayed }).await?;
+        // The one before has been told meanwhile, as a rule; if not, this is where everybody slows down.
+        if let Some(before) = work.published.take() {
+            before.done().await?;
+        }
+        work.published = Some(publisher.publish(Publish { outcome, kinds, listed, tick, replayed }));
     }
     if let Some(position) = snapshot {
         let (seq, time) = applied.last.unwrap_or((seq, time));
-        let (core, accounts) = floor.write(&flow, seq, time).await?;
+        let (core, accounts) = floor.write(&work.flow, seq, time).await?;
         // What readers look up is never behind a snapshot, or a start could not make up for it.
         publisher.commit().await?;
         applied.image = Some(Box::new(Image { position, core, accounts }));
     }
-    Ok((flow, applied))
+    Ok((work, applied))
 }
 
 /// The market a command lists.
@@ -291,8 +304,8 @@ impl Handler<Ask> for Conductor {
         let (seq, time) = (self.seq, self.time);
         // The flow's part of the state hash is taken here; nothing else asks for it.
         let mut hash = StateHash::default();
-        if let (Query::Status, Some(flow)) = (&ask.0, &self.flow) {
-            hash.part("flow", flow);
+        if let (Query::Status, Some(work)) = (&ask.0, &self.work) {
+            hash.part("flow", &work.flow);
         }
         let work = async move { answer(ask.0, floor, hash).await.map(|answer| Answered { seq, time, answer }) };
         AtomicResponse::new(Box::pin(work.into_actor(self)))

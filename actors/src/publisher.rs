@@ -10,11 +10,12 @@ use backstop_engine::flow::{BatchOutcome, Stop};
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::rules::Market;
 use backstop_engine::view::{Conservation, FundView};
+use futures_util::future::LocalBoxFuture;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Batches and reads that wait: the conductor waits for each of its own.
+/// Batches and reads that wait: the conductor has one of its own on the way.
 const MAILBOX: usize = 512;
 
 /// The way to the publisher. Cheap to clone.
@@ -44,13 +45,12 @@ impl PublisherHandle {
         self.addr.do_send(Watch(depths));
     }
 
-    /// Tells what happened.
-    ///
-    /// # Errors
-    /// [`Stop::Gone`].
-    pub async fn publish(&self, publish: Publish) -> Result<(), Stop> {
+    /// Tells what happened. It is told at once, so whoever reads afterwards reads of it; it need not be waited for, but
+    /// no more than one at a time may be on its way.
+    pub fn publish(&self, publish: Publish) -> Published {
         self.depth.enter();
-        self.addr.send(publish).await.map_err(|_| Stop::Gone("publisher"))
+        let sent = self.addr.send(publish);
+        Published(Box::pin(async { sent.await.map_err(|_| Stop::Gone("publisher")) }))
     }
 
     /// Makes the history safe up to what was published.
@@ -88,6 +88,19 @@ impl PublisherHandle {
     pub async fn subscribe(&self, reader: tokio::sync::mpsc::Sender<Event>) -> Result<(), Stop> {
         self.depth.enter();
         self.addr.send(Subscribe(reader)).await.map_err(|_| Stop::Gone("publisher"))
+    }
+}
+
+/// Something that is being told.
+pub struct Published(LocalBoxFuture<'static, Result<(), Stop>>);
+
+impl Published {
+    /// Waits until it is told.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub async fn done(self) -> Result<(), Stop> {
+        self.0.await
     }
 }
 

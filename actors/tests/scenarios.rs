@@ -75,6 +75,8 @@ fn acted(commands: &[Envelope], shards: usize, placement: Placement, piece: usiz
         }
         let answered = topology.conductor.ask(Query::Status).await.unwrap();
         let Answer::Status { state_hash, .. } = answered.answer else { panic!("a status") };
+        // Whoever asks the publisher hears of everything that was applied before.
+        topology.publisher.ticks().await.unwrap();
         let mut tape = Vec::new();
         while let Ok(event) = events.try_recv() {
             tape.push(serde_json::to_string(&event).unwrap());

@@ -13,8 +13,10 @@ pub use segment::{Damage, VERSION};
 use crate::conductor::{ApplyBatch, ConductorHandle};
 use crate::halt::{Halt, HaltSender};
 use crate::station::Depth;
+use crate::telemetry::Durability;
 use backstop_engine::instruction::Entry;
 use crossbeam::channel::{Receiver, Sender};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// Where batches are kept.
@@ -133,11 +135,19 @@ fn keep(
     halt: &HaltSender,
 ) {
     let _watch = halt.watch("journal");
+    let seen = Durability::default();
     for order in waiting {
         depth.leave();
         let done = match order {
             Order::Batch(batch) => {
-                let kept = if batch.commands.is_empty() { Ok(store.position()) } else { store.append(&batch.commands) };
+                let kept = if batch.commands.is_empty() {
+                    Ok(store.position())
+                } else {
+                    let started = Instant::now();
+                    let kept = store.append(&batch.commands);
+                    seen.appended(started.elapsed());
+                    kept
+                };
                 kept.map_err(Halt::JournalIo).and_then(|position| {
                     let Batch { entries, replayed, snapshot, .. } = batch;
                     conductor.apply(ApplyBatch { entries, replayed, snapshot: snapshot.then_some(position) })

@@ -10,13 +10,14 @@ pub use format::{Contents, Fault, VERSION, decode, encode};
 use crate::disk::{self, Disk};
 use crate::gateway::KeptProducer;
 use crate::journal::Position;
+use crate::telemetry::Durability;
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::snapshot::Core;
 use crossbeam::channel::{Receiver, Sender};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The state between two batches.
 pub struct Image {
@@ -165,18 +166,25 @@ impl SnapshotHandle {
 }
 
 fn write(shelf: &Shelf, waiting: &Receiver<SnapshotJob>) {
+    let seen = Durability::default();
     for SnapshotJob { image, producers, done } in waiting {
         let taken = shelf.put(&image, &producers);
         match &taken {
-            Ok(taken) => tracing::info!(
-                seq = taken.seq,
-                accounts = taken.accounts,
-                bytes = taken.bytes,
-                milliseconds = taken.took_ms,
-                state_hash = taken.state_hash,
-                "snapshot taken"
-            ),
-            Err(error) => tracing::error!(reason = %error, "snapshot failed; the journal holds everything"),
+            Ok(taken) => {
+                seen.snapshot(Duration::from_millis(taken.took_ms), taken.seq);
+                tracing::info!(
+                    seq = taken.seq,
+                    accounts = taken.accounts,
+                    bytes = taken.bytes,
+                    milliseconds = taken.took_ms,
+                    state_hash = taken.state_hash,
+                    "snapshot taken"
+                );
+            }
+            Err(error) => {
+                seen.snapshot_failed();
+                tracing::error!(reason = %error, "snapshot failed; the journal holds everything");
+            }
         }
         done(taken);
     }

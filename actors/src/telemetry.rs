@@ -35,6 +35,7 @@ pub const COUNTERS: &[Entry] = &[
     ("backstop_liquidations_started_total", Unit::Count, "Liquidations started."),
     ("backstop_adl_selections_total", Unit::Count, "Positions deleveraged, by market, side and policy."),
     ("backstop_ticks_total", Unit::Count, "Ticks."),
+    ("backstop_snapshots_total", Unit::Count, "Snapshots, by outcome: taken or failed."),
 ];
 /// Gauges.
 pub const GAUGES: &[Entry] = &[
@@ -51,6 +52,7 @@ pub const GAUGES: &[Entry] = &[
     ("backstop_market_degraded", Unit::Count, "1 while the market's price is not to be trusted."),
     ("backstop_open_interest", Unit::Count, "Contracts held long in a market."),
     ("backstop_position_error", Unit::Count, "Sum of all positions of a market. It is 0."),
+    ("backstop_snapshot_sequence", Unit::Count, "Sequence number of the newest snapshot taken."),
     ("backstop_pending_commands", Unit::Count, "Commands that wait for the next batch."),
     ("backstop_mailbox_depth", Unit::Count, "Messages that wait for an actor."),
     ("backstop_conservation_error", Unit::Count, "What is there less what came in, per asset. It is 0."),
@@ -58,6 +60,8 @@ pub const GAUGES: &[Entry] = &[
 /// Histograms, with the bounds of their buckets.
 pub const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
     ("backstop_batch_commands", Unit::Count, "Commands in a batch.", COUNTS),
+    ("backstop_journal_append_seconds", Unit::Seconds, "Time to write and sync a batch.", SECONDS),
+    ("backstop_snapshot_seconds", Unit::Seconds, "Time to write a snapshot.", SECONDS),
     ("backstop_tick_seconds", Unit::Seconds, "Engine time of a batch that ends with a tick.", SECONDS),
     ("backstop_tick_accounts_examined", Unit::Count, "Accounts looked at in a tick.", COUNTS),
     ("backstop_coverage_asked", Unit::Count, "Coverage asked of the fund for an order.", AMOUNTS),
@@ -112,6 +116,47 @@ impl Default for Admissions {
 
 /// Refusals of a whole request.
 pub const REQUEST_CODES: &[&str] = &["overloaded", "storage_full", "shutting_down"];
+
+/// What is seen of writing down.
+pub struct Durability {
+    append: Histogram,
+    taken: Counter,
+    failed: Counter,
+    took: Histogram,
+    seq: Gauge,
+}
+
+impl Default for Durability {
+    fn default() -> Self {
+        Self {
+            append: histogram!("backstop_journal_append_seconds"),
+            taken: counter!("backstop_snapshots_total", "outcome" => "taken"),
+            failed: counter!("backstop_snapshots_total", "outcome" => "failed"),
+            took: histogram!("backstop_snapshot_seconds"),
+            seq: gauge!("backstop_snapshot_sequence"),
+        }
+    }
+}
+
+impl Durability {
+    /// A batch was written and synced.
+    pub fn appended(&self, took: std::time::Duration) {
+        self.append.record(took);
+    }
+
+    /// A snapshot was written, up to this command.
+    #[allow(clippy::cast_precision_loss, reason = "sequence numbers stay below 2^52")]
+    pub fn snapshot(&self, took: std::time::Duration, seq: Seq) {
+        self.taken.increment(1);
+        self.took.record(took);
+        self.seq.set(seq as f64);
+    }
+
+    /// A snapshot could not be written.
+    pub fn snapshot_failed(&self) {
+        self.failed.increment(1);
+    }
+}
 
 /// A request was turned away before it reached the gateway.
 pub fn turned_away(code: &'static str) {

@@ -267,9 +267,10 @@ pub struct Sum(i128);
 impl Sum {
     /// Adds a figure.
     pub fn add(&mut self, value: Decimal) -> Result<(), Overflow> {
-        let digits = SCALE_MAX.checked_sub(value.normalize().scale()).ok_or(Overflow)?;
-        let units = 10_i128.checked_pow(digits).ok_or(Overflow)?;
-        let lifted = value.normalize().mantissa().checked_mul(units).ok_or(Overflow)?;
+        let value = if value.scale() > SCALE_MAX { value.normalize() } else { value };
+        let digits = SCALE_MAX.checked_sub(value.scale()).and_then(|digits| usize::try_from(digits).ok());
+        let units = digits.and_then(|digits| POWERS.get(digits)).ok_or(Overflow)?;
+        let lifted = value.mantissa().checked_mul(*units).ok_or(Overflow)?;
         self.0 = self.0.checked_add(lifted).ok_or(Overflow)?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::Scope;
 use super::account::{Account, Position};
+use super::accounts::Place;
 use super::assess::{MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
 use super::shard::Shard;
@@ -113,7 +114,7 @@ pub struct Due {
 }
 
 impl Shard {
-    /// Evaluates every account: the scopes at or below maintenance and those under liquidation.
+    /// Evaluates every account: the scopes at or below maintenance and those under liquidation. In no particular order.
     ///
     /// # Errors
     /// Overflow only, which the limits of input exclude.
@@ -126,12 +127,9 @@ impl Shard {
     }
 
     /// Evaluates some of the accounts.
-    ///
-    /// # Errors
-    /// As [`Self::evaluate`].
-    pub fn evaluate_some(&self, ids: &BTreeSet<AccountId>) -> Result<Vec<Report>, Reject> {
+    pub(super) fn evaluate_some(&self, places: &[Place]) -> Result<Vec<Report>, Reject> {
         let mut reports = Vec::new();
-        for account in ids.iter().filter_map(|id| self.accounts.get(id)) {
+        for account in places.iter().filter_map(|place| self.accounts.at(*place)) {
             self.report_account(account, &mut reports)?;
         }
         Ok(reports)

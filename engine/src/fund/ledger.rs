@@ -1,6 +1,6 @@
 //! The fund's ledger: every movement of cash, in one chain of hashes per asset.
 
-use super::{Fund, SHARED};
+use super::Fund;
 use crate::event::{Fact, LedgerEntry, Reason};
 use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Millis, Seq};
 use crate::money::Money;
@@ -8,6 +8,7 @@ use crate::reject::{Code, Reject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
+use std::fmt::{Display, Write};
 
 /// The hash before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -51,37 +52,36 @@ pub(super) struct About {
 /// entry, sequence number, time, asset, pool, reason, amount, balance, market, liquidation, account. Amounts are plain
 /// decimals without trailing zeros.
 pub fn entry_hash(entry: &LedgerEntry, seq: Seq, time: Millis) -> String {
-    let reason = serde_json::to_string(&entry.reason).unwrap_or_default();
-    let optional = |text: Option<String>| text.unwrap_or_default();
-    let fields = [
-        entry.previous_hash.clone(),
-        entry.entry.to_string(),
-        seq.to_string(),
-        time.to_string(),
-        entry.asset.to_string(),
-        entry.pool.to_string(),
-        reason.trim_matches('"').to_owned(),
-        entry.amount.to_string(),
-        entry.balance.to_string(),
-        optional(entry.market.as_ref().map(ToString::to_string)),
-        optional(entry.liquidation.map(|id| id.to_string())),
-        optional(entry.account.as_ref().map(ToString::to_string)),
-    ];
-    let mut hasher = Sha256::new();
-    for field in fields {
-        hasher.update(field.as_bytes());
-        hasher.update(b"\n");
+    let mut text = String::with_capacity(320);
+    let mut line = |field: &dyn Display| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{field}");
+    };
+    let (number, liquidation) = (entry.entry, entry.liquidation.map(|id| id.0));
+    line(&entry.previous_hash);
+    line(&number);
+    line(&seq);
+    line(&time);
+    line(&entry.asset);
+    line(&entry.pool);
+    line(&entry.reason.as_str());
+    line(&entry.amount);
+    line(&entry.balance);
+    line(&entry.market.as_deref().unwrap_or_default());
+    match liquidation {
+        Some(id) => line(&id),
+        None => line(&""),
     }
-    hex(&hasher.finalize())
+    line(&entry.account.as_ref().map_or("", |account| account.0.as_str()));
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    text
 }
 
 impl Fund {
@@ -89,7 +89,7 @@ impl Fund {
     pub(super) fn enter(
         &mut self,
         asset: AssetIx,
-        pool: &str,
+        pool: &SmolStr,
         reason: Reason,
         amount: Money,
         about: About,
@@ -107,31 +107,29 @@ impl Fund {
         };
         let (seq, time) = (self.seq, self.time);
         let fund = self.funds.get_mut(&asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
-        let place = fund.pools.entry(SmolStr::new(pool)).or_default();
+        let place = match fund.pools.get_mut(pool) {
+            Some(place) => place,
+            None => fund.pools.entry(pool.clone()).or_default(),
+        };
         place.move_cash(time, amount)?;
         fund.books.entry(reason).or_default().add(amount.get())?;
         fund.ledger.entries = fund.ledger.entries.saturating_add(1);
         let mut entry = LedgerEntry {
             entry: fund.ledger.entries,
             asset: fund.asset.name.clone(),
-            pool: SmolStr::new(pool),
+            pool: pool.clone(),
             reason,
             amount,
             balance: place.balance,
             market,
             liquidation: about.liquidation,
             account: about.account,
-            previous_hash: fund.ledger.last_hash.clone(),
+            previous_hash: std::mem::take(&mut fund.ledger.last_hash),
             hash: String::new(),
         };
         entry.hash = entry_hash(&entry, seq, time);
-        fund.ledger.last_hash = entry.hash.clone();
-        self.facts.push(Fact::FundEntry(entry));
+        fund.ledger.last_hash.clone_from(&entry.hash);
+        self.facts.push(Fact::FundEntry(Box::new(entry)));
         Ok(())
-    }
-
-    /// The pool a market's fees and surpluses go to.
-    pub(super) fn pool_of(&self, market: MarketIx) -> SmolStr {
-        self.rules.market(market).map_or(SmolStr::new_static(SHARED), |market| market.pool.name.clone())
     }
 }

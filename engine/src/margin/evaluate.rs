@@ -407,9 +407,9 @@ impl Shard {
     pub(super) fn facts_of(&self, id: &AccountId, market: Option<MarketIx>) -> Vec<Fact> {
         let Some(view) = self.view(id) else { return Vec::new() };
         let name = market.and_then(|market| self.rules.market(market).ok()).map(|market| market.name.clone());
-        let asset = |asset| Fact::AccountUpdated { account: id.clone(), asset };
+        let asset = |asset| Fact::AccountUpdated { account: id.clone(), asset: Box::new(asset) };
         let shown = |position: &PositionView| Some(&position.market) == name.as_ref();
-        let position = |position| Fact::PositionUpdated { account: id.clone(), position };
+        let position = |position| Fact::PositionUpdated { account: id.clone(), position: Box::new(position) };
         let mut positions: Vec<PositionView> = view.positions.into_iter().filter(shown).collect();
         if let (Some(account), Some(market)) = (self.accounts.get(id), market) {
             positions.extend(self.flat_views(account, market));

@@ -260,6 +260,17 @@ pub fn parse(text: &str) -> Option<Decimal> {
     Decimal::from_str_exact(text).ok()
 }
 
+/// A whole number that grows with the value: quick to compare, and the same for two values only when they are equal at 14
+/// decimals or too large for it.
+pub fn rank(value: Decimal) -> i128 {
+    let limit = if value.is_sign_negative() { i128::MIN } else { i128::MAX };
+    match SCALE_MAX.checked_sub(value.scale()).and_then(|digits| POWERS.get(usize::try_from(digits).ok()?)) {
+        Some(units) => value.mantissa().checked_mul(*units).unwrap_or(limit),
+        None => narrow_ratio(value.mantissa(), 1, shift_of(&[SCALE_MAX], &[value.scale()]), Rounding::Floor)
+            .unwrap_or(limit),
+    }
+}
+
 /// A sum of many figures: exact, and wide enough that no number of accounts within the limits of input fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 pub struct Sum(i128);

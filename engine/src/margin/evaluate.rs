@@ -3,7 +3,7 @@
 use super::Scope;
 use super::account::{Account, Position};
 use super::accounts::Place;
-use super::assess::{MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
+use super::assess::{Exposure, MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
 use super::shard::Shard;
 use crate::event::Fact;
@@ -185,22 +185,23 @@ impl Shard {
 
     fn report_cross(&self, account: &Account, asset: AssetIx, reports: &mut Vec<Report>) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, Scope::Cross);
-        if liquidation.is_none() && !MarginReport::breaches(account, asset, &self.rules, &self.marks)? {
+        let exposed = MarginReport::exposed(account, asset, &self.rules, &self.marks)?;
+        let Some((equity, maintenance)) = exposed else { return Ok(()) };
+        if liquidation.is_none() && equity > maintenance {
             return Ok(());
         }
-        let margin = self.report(account, asset)?;
-        let mut positions = Vec::new();
+        let mut positions = Vec::with_capacity(account.positions.len());
         for position in account.positions.iter().filter(|position| position.isolated.is_none()) {
             if self.rules.market(position.market)?.asset == asset {
-                positions.push(self.position_report(account, position)?);
+                positions.push(self.position_report(position)?);
             }
         }
         reports.push(Report {
             account: account.id.clone(),
             asset,
             scope: Scope::Cross,
-            equity: margin.equity,
-            maintenance: margin.maintenance,
+            equity,
+            maintenance,
             positions,
             liquidation,
         });
@@ -216,7 +217,7 @@ impl Shard {
     ) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, position.scope());
         let market = self.rules.market(position.market)?;
-        let (pnl, maintenance) = value_for_breach(market, position, self.marks.price(position.market))?;
+        let Exposure { pnl, maintenance, .. } = value_for_breach(market, position, self.marks.price(position.market))?;
         let equity = position.isolated.unwrap_or_default().plus(pnl)?;
         if equity > maintenance && liquidation.is_none() {
             return Ok(());
@@ -227,14 +228,15 @@ impl Shard {
             scope: position.scope(),
             equity,
             maintenance,
-            positions: vec![self.position_report(account, position)?],
+            positions: vec![self.position_report(position)?],
             liquidation,
         });
         Ok(())
     }
 
-    fn position_report(&self, account: &Account, position: &Position) -> Result<PositionReport, Reject> {
-        let (_, valued) = self.isolated(account, position)?;
+    fn position_report(&self, position: &Position) -> Result<PositionReport, Reject> {
+        let market = self.rules.market(position.market)?;
+        let valued = value_for_breach(market, position, self.marks.price(position.market))?;
         Ok(PositionReport {
             market: position.market,
             leg: position.leg,

@@ -95,7 +95,8 @@ impl Fund {
 
     /// What each layer can give, in the order of the waterfall, and what keeps it from being more.
     fn layers_for(&mut self, market: &Arc<Market>, asked: Money) -> Result<(Vec<Part>, AdlReason), Reject> {
-        let mut parts = Vec::with_capacity(3);
+        // One layer is the usual case.
+        let mut parts = Vec::with_capacity(usize::from(asked.is_positive()));
         let mut bound = AdlReason::FundEmpty;
         let mut open = asked;
         let own = market.pool.name != SHARED;
@@ -205,6 +206,9 @@ impl Fund {
     }
 
     fn hold(&mut self, market: &Market, layer: Layer, amount: Money) -> Result<(), Reject> {
+        if amount.is_zero() {
+            return Ok(());
+        }
         let fund = self.funds.get_mut(&market.asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
         let name = match layer {
             Layer::InjectionLine => {

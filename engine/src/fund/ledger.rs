@@ -8,7 +8,6 @@ use crate::reject::{Code, Reject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
-use std::fmt::{Display, Write};
 
 /// The hash before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -53,35 +52,34 @@ pub(super) struct About {
 /// decimals without trailing zeros.
 pub fn entry_hash(entry: &LedgerEntry, seq: Seq, time: Millis) -> String {
     let mut text = String::with_capacity(320);
-    let mut line = |field: &dyn Display| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{field}");
+    let mut line = |field: &str| {
+        text.push_str(field);
+        text.push('\n');
     };
-    let (number, liquidation) = (entry.entry, entry.liquidation.map(|id| id.0));
     line(&entry.previous_hash);
-    line(&number);
-    line(&seq);
-    line(&time);
+    line(&entry.entry.to_string());
+    line(&seq.to_string());
+    line(&time.to_string());
     line(&entry.asset);
     line(&entry.pool);
-    line(&entry.reason.as_str());
-    line(&entry.amount);
-    line(&entry.balance);
-    line(&entry.market.as_deref().unwrap_or_default());
-    match liquidation {
-        Some(id) => line(&id),
-        None => line(&""),
-    }
-    line(&entry.account.as_ref().map_or("", |account| account.0.as_str()));
+    line(entry.reason.as_str());
+    line(&entry.amount.to_string());
+    line(&entry.balance.to_string());
+    line(entry.market.as_deref().unwrap_or_default());
+    line(&entry.liquidation.map(|id| id.to_string()).unwrap_or_default());
+    line(entry.account.as_ref().map_or("", |account| account.0.as_str()));
     hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-    text
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or_default();
+    let mut text = Vec::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 impl Fund {

@@ -106,6 +106,9 @@ impl Queue {
             let scope = |report: &&Report| (report.asset, report.account.clone(), report.scope);
             let (_, facts) = desk.ask(FundRequest::Bar { scopes: reports.iter().map(scope).collect() }).await?;
             self.out.facts.extend(facts);
+            // What a liquidation usually tells and posts in a round.
+            self.out.facts.reserve(reports.len().saturating_mul(6));
+            self.out.postings.reserve(reports.len().saturating_mul(3));
         }
         for report in reports {
             if self.has_deficit(report) {

@@ -424,11 +424,14 @@ fn limit_price(market: &Market, plan: &Plan, side: Side, quantity: Quantity, cov
         None => market.tick_size,
     };
     let price = if price.is_positive() { price } else { market.tick_size };
+    if !strict {
+        return Ok(price);
+    }
     // Values of inverse contracts are rounded, so the coverage may say a tick less than it pays for: what covers a fill
     // at the mark reaches the mark.
     let mark = market.to_tick(plan.mark, rounding)?;
     let change = signed(side, quantity);
     let loss = market.trade_value(change, mark)?.minus(market.trade_value(change, plan.bankruptcy)?)?;
-    let reaches = strict && loss <= coverage && (side == Side::Sell) == (mark < price);
+    let reaches = loss <= coverage && (side == Side::Sell) == (mark < price);
     Ok(if reaches { mark } else { price })
 }

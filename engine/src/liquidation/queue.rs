@@ -6,7 +6,7 @@ use super::{FundDesk, Liquidation, Order, Pace, VenueState, choose};
 use crate::event::{Fact, Outcome as Ended};
 use crate::flow::Stop;
 use crate::fund::FundRequest;
-use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Millis, OrderId};
+use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Millis, OrderId};
 use crate::instruction::Instruction;
 use crate::margin::{Inventory, Marks, Posting, Report, Scope};
 use crate::money::{Money, Price, Quantity};
@@ -243,9 +243,15 @@ impl Queue {
         let Some(position) = choose(report, &marks) else { return Ok(()) };
         let Some(mark) = marks.price(position.market) else { return Ok(()) };
         let market = self.rules.market(position.market)?.clone();
-        let initial = self.initial(id, position.market, position.leg, position.quantity.abs());
+        let held = position.quantity.abs();
+        let (initial, unfilled) = match self.liquidations.get_mut(&id) {
+            Some(known) => {
+                let initial = *known.initial.entry((position.market, position.leg)).or_insert(held);
+                (initial, std::mem::take(&mut known.unfilled))
+            }
+            None => (held, false),
+        };
         let mut plan = super::plan(&market, report, position, mark, initial)?;
-        let unfilled = self.liquidations.get_mut(&id).is_some_and(|known| std::mem::take(&mut known.unfilled));
         if !unfilled {
             plan.quantity = self.within_pace(&market, plan.quantity, mark)?;
         }
@@ -256,11 +262,6 @@ impl Queue {
             self.execute(&step, unfilled, desk).await?;
         }
         Ok(())
-    }
-
-    fn initial(&mut self, id: LiquidationId, market: MarketIx, leg: Leg, now: Quantity) -> Quantity {
-        let Some(liquidation) = self.liquidations.get_mut(&id) else { return now };
-        *liquidation.initial.entry((market, leg)).or_insert(now)
     }
 
     /// As much of a quantity as the market's pace allows now.

@@ -60,9 +60,22 @@ impl Accounts {
         self.names.values().filter_map(|place| self.list.get(*place))
     }
 
+    /// Where the accounts of some names stand. Many at once are found faster than one after another: none waits for the
+    /// memory of the one before.
+    pub(super) fn places<const N: usize>(&self, ids: &[[Option<&AccountId>; N]]) -> Vec<[Option<Place>; N]> {
+        let guess = |id: Option<&AccountId>| id.and_then(|id| self.tagged(id).next());
+        let mut places: Vec<[Option<Place>; N]> = ids.iter().map(|ids| ids.map(guess)).collect();
+        for (ids, places) in ids.iter().zip(&mut places) {
+            for (id, place) in ids.iter().zip(places) {
+                *place = place.filter(|place| self.at(*place).map(|account| &account.id) == *id);
+            }
+        }
+        places
+    }
+
     /// Where the account of a name stands.
     pub(super) fn place(&self, id: &AccountId) -> Option<Place> {
-        self.slot(id).and_then(|slot| self.table.get(slot)).and_then(|slot| usize::try_from(slot.place).ok())
+        self.tagged(id).find(|place| self.at(*place).is_some_and(|account| account.id == *id))
     }
 
     /// The account of a name.
@@ -85,15 +98,15 @@ impl Accounts {
         self.place(id).unwrap_or_else(|| self.add(Account::new(id.clone())))
     }
 
-    /// Changes an account in its place, or a new one. `part` says what `work` may touch; a refused change leaves nothing
-    /// behind.
+    /// Changes an account in its place, or a new one. `known` is where it stands, if that has been looked up; `part` says
+    /// what `work` may touch; a refused change leaves nothing behind.
     pub(super) fn touch(
         &mut self,
-        id: &AccountId,
+        (id, known): (&AccountId, Option<Place>),
         part: impl FnOnce(&Account) -> Result<(AssetIx, Option<(MarketIx, Leg)>), Reject>,
         work: impl FnOnce(&mut Account, &Part) -> Result<Flow, Reject>,
     ) -> Result<Change, Reject> {
-        let known = self.place(id);
+        let known = known.or_else(|| self.place(id));
         let mut new = None;
         let account = match known.and_then(|place| self.list.get_mut(place)) {
             Some(account) => account,
@@ -142,11 +155,12 @@ impl Accounts {
     /// Takes out the account that was added last.
     pub(super) fn drop_last(&mut self) -> Option<Account> {
         // No later name has been entered, so no search for another one passes this slot.
-        let slot = self.list.last().and_then(|account| self.slot(&account.id));
-        if let Some(slot) = slot.and_then(|slot| self.table.get_mut(slot)) {
+        let account = self.list.pop()?;
+        let place = u32::try_from(self.list.len());
+        let slot = self.used(self.hash(&account.id).1).find(|(_, found)| Ok(found.place) == place);
+        if let Some(slot) = slot.and_then(|(slot, _)| self.table.get_mut(slot)) {
             *slot = FREE;
         }
-        let account = self.list.pop()?;
         self.names.remove(&account.id);
         Some(account)
     }
@@ -172,20 +186,16 @@ impl Accounts {
         }
     }
 
-    /// The slot of a name.
-    fn slot(&self, id: &AccountId) -> Option<usize> {
+    /// The slots in use from the first of a name on, as far as they go.
+    fn used(&self, start: usize) -> impl Iterator<Item = (usize, Slot)> {
+        let slots = self.probe(start).filter_map(|slot| self.table.get(slot).map(|found| (slot, *found)));
+        slots.take_while(|(_, found)| found.place != FREE.place)
+    }
+
+    /// Places that may have the name: it has the same tag.
+    fn tagged(&self, id: &AccountId) -> impl Iterator<Item = Place> {
         let (tag, start) = self.hash(id);
-        for place in self.probe(start) {
-            let slot = self.table.get(place)?;
-            if slot.place == FREE.place {
-                return None;
-            }
-            let named = || usize::try_from(slot.place).ok().and_then(|place| self.list.get(place));
-            if slot.tag == tag && named().is_some_and(|account| account.id == *id) {
-                return Some(place);
-            }
-        }
-        None
+        self.used(start).filter(move |(_, found)| found.tag == tag).filter_map(|(_, found)| found.place.try_into().ok())
     }
 
     /// The slots to look at, from the first on.

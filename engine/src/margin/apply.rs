@@ -2,16 +2,16 @@
 //! others work on a draft, and a refused draft is thrown away.
 
 use super::account::{Account, OrderMargin, Part, Position, Settings, check_lock, trade};
-use super::accounts::Change;
-use super::assess::{MarginReport, initial_margin, isolated_equity, value};
-use super::shard::{Flow, Haircut, RunReply, Shard};
+use super::accounts::{Change, Place};
+use super::assess::{MarginReport, Marks, initial_margin, isolated_equity, value};
+use super::shard::{Flow, Haircut, Known, RunReply, Shard};
 use crate::command::{MarginMode, PositionMode};
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Seq};
 use crate::instruction::{Instruction, Trade};
 use crate::money::{Money, Notional, Quantity, Rate, limit};
 use crate::number::{self, Rounding};
 use crate::reject::{Code, Reject};
-use crate::rules::Market;
+use crate::rules::{Market, Rules};
 use rust_decimal::Decimal;
 
 impl Shard {
@@ -21,6 +21,7 @@ impl Shard {
         index: usize,
         seq: Seq,
         instruction: &Instruction,
+        known: Known,
         reply: &mut RunReply,
     ) -> Result<(), Reject> {
         let (id, market) = match instruction {
@@ -46,7 +47,7 @@ impl Shard {
             return Ok(());
         }
         let flow = if let Instruction::Deposit { asset, amount, .. } = instruction {
-            let change = self.deposit(id, *asset, *amount)?;
+            let change = self.deposit((id, known[0]), *asset, *amount)?;
             let flow = change.flow;
             self.book(index, change)?;
             flow
@@ -63,13 +64,18 @@ impl Shard {
         Ok(())
     }
 
-    fn deposit(&mut self, id: &AccountId, asset: AssetIx, amount: Money) -> Result<Change, Reject> {
+    fn deposit(
+        &mut self,
+        account: (&AccountId, Option<Place>),
+        asset: AssetIx,
+        amount: Money,
+    ) -> Result<Change, Reject> {
         let work = |account: &mut Account, _: &Part| {
             account.post(asset, amount)?;
             check_wallet(account.wallet(asset))?;
             Ok(Flow { asset: Some(asset), inflow: amount, ..Flow::default() })
         };
-        self.accounts.touch(id, |_| Ok((asset, None)), work)
+        self.accounts.touch(account, |_| Ok((asset, None)), work)
     }
 
     fn change(&self, draft: &mut Account, instruction: &Instruction) -> Result<Flow, Reject> {
@@ -204,7 +210,7 @@ impl Shard {
     }
 
     /// One side of a trade, made in place.
-    pub(super) fn side(&mut self, fill: &Trade, seller: bool) -> Result<Change, Reject> {
+    pub(super) fn side(&mut self, fill: &Trade, seller: bool, known: Option<Place>) -> Result<Change, Reject> {
         let (rules, marks) = (&self.rules, &self.marks);
         let market = rules.market(fill.market)?;
         let (party, quantity, value, fields) = if seller {
@@ -234,15 +240,14 @@ impl Shard {
             account.put(position);
             account.post(market.asset, done.realised.minus(party.fee)?)?;
             if !house {
-                let report = MarginReport::cross(account, market.asset, rules, marks)?;
-                let isolated = account.settings(market.index).mode == MarginMode::Isolated;
-                check_margin(&report, isolated && !done.opened.is_zero(), fields.account)?;
+                let posts = !done.opened.is_zero() && account.settings(market.index).mode == MarginMode::Isolated;
+                check_margin(account, market.asset, (rules, marks), posts, fields.account)?;
             }
             check_wallet(account.wallet(market.asset))?;
             let revenue = party.fee.plus(done.dust)?;
             Ok(Flow { asset: Some(market.asset), revenue, ..Flow::default() })
         };
-        self.accounts.touch(&party.account, part, work)
+        self.accounts.touch((&party.account, known), part, work)
     }
 
     /// Equity of one isolated position, for those who hold a reference to both.
@@ -269,13 +274,23 @@ const SELLER: PartyFields = PartyFields { account: "seller", leg: "seller_leg" }
 
 /// A trade is a fact of the matching engine, and may leave an account below maintenance until the next tick. It may not
 /// post isolated margin that is not there (`posts`), nor leave a flat account in debt that no liquidation could settle.
-fn check_margin(report: &MarginReport, posts: bool, field: &'static str) -> Result<(), Reject> {
+fn check_margin(
+    account: &Account,
+    asset: AssetIx,
+    (rules, marks): (&Rules, &Marks),
+    posts: bool,
+    field: &'static str,
+) -> Result<(), Reject> {
     let missing = |value: Money| Reject::limit(Code::InsufficientMargin, field, value.get(), Decimal::ZERO);
-    if posts && report.available()?.is_negative() {
-        return Err(missing(report.available()?));
+    if posts {
+        let available = MarginReport::cross(account, asset, rules, marks)?.available()?;
+        if available.is_negative() {
+            return Err(missing(available));
+        }
     }
-    if !report.open && report.equity.is_negative() {
-        return Err(missing(report.equity));
+    let exposure = MarginReport::exposed(account, asset, rules, marks)?;
+    if !exposure.open && exposure.equity.is_negative() {
+        return Err(missing(exposure.equity));
     }
     Ok(())
 }

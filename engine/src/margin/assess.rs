@@ -153,33 +153,28 @@ impl MarginReport {
         Ok(report)
     }
 
-    /// Equity and maintenance margin of the cross scope, if it has a position open: the same figures as [`Self::cross`],
-    /// without what a breach does not depend on.
+    /// The same, without what a breach does not depend on: initial margin, order margin.
     ///
     /// # Errors
     /// Overflow only.
-    pub(super) fn exposed(
-        account: &Account,
-        asset: AssetIx,
-        rules: &Rules,
-        marks: &Marks,
-    ) -> Result<Option<(Money, Money)>, Reject> {
-        let (mut equity, mut maintenance, mut open) = (account.wallet(asset), Money::ZERO, false);
+    pub(super) fn exposed(account: &Account, asset: AssetIx, rules: &Rules, marks: &Marks) -> Result<Self, Reject> {
+        let mut report = Self { balance: account.wallet(asset), ..Self::default() };
         for position in &account.positions {
             let market = rules.market(position.market)?;
             if market.asset != asset {
                 continue;
             }
             if let Some(margin) = position.isolated {
-                equity = equity.minus(margin)?;
+                report.balance = report.balance.minus(margin)?;
                 continue;
             }
             let exposure = value_for_breach(market, position, marks.price(position.market))?;
-            open = true;
-            equity = equity.plus(exposure.pnl)?;
-            maintenance = maintenance.plus(exposure.maintenance)?;
+            report.open = true;
+            report.pnl = report.pnl.plus(exposure.pnl)?;
+            report.maintenance = report.maintenance.plus(exposure.maintenance)?;
         }
-        Ok(open.then_some((equity, maintenance)))
+        report.equity = report.balance.plus(report.pnl)?;
+        Ok(report)
     }
 
     /// Is it at or below maintenance with a position open?

@@ -185,9 +185,8 @@ impl Shard {
 
     fn report_cross(&self, account: &Account, asset: AssetIx, reports: &mut Vec<Report>) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, Scope::Cross);
-        let exposed = MarginReport::exposed(account, asset, &self.rules, &self.marks)?;
-        let Some((equity, maintenance)) = exposed else { return Ok(()) };
-        if liquidation.is_none() && equity > maintenance {
+        let margin = MarginReport::exposed(account, asset, &self.rules, &self.marks)?;
+        if liquidation.is_none() && !margin.is_breached() {
             return Ok(());
         }
         let mut positions = Vec::with_capacity(account.positions.len());
@@ -200,8 +199,8 @@ impl Shard {
             account: account.id.clone(),
             asset,
             scope: Scope::Cross,
-            equity,
-            maintenance,
+            equity: margin.equity,
+            maintenance: margin.maintenance,
             positions,
             liquidation,
         });

@@ -4,7 +4,7 @@ use super::Scope;
 use super::account::{Account, Part, Position, trade};
 use super::accounts::Place;
 use super::evaluate::Report;
-use super::shard::{Flow, RunReply, Shard};
+use super::shard::{AHEAD, Flow, RunReply, Shard};
 use crate::event::Fact;
 use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx};
 use crate::money::{Money, Quantity};
@@ -101,16 +101,20 @@ impl Shard {
     pub(super) fn post(&mut self, postings: &[Posting]) -> Result<Posted, Reject> {
         let mut touched: Vec<Place> = Vec::with_capacity(postings.len());
         let mut markets: BTreeSet<(AccountId, MarketIx)> = BTreeSet::new();
-        for posting in postings {
-            let id = posting.account();
-            if !self.owns(id) {
-                continue;
-            }
-            touched.push(self.carry_out(id, posting)?);
-            if let Posting::Trade { market, .. } | Posting::Pay { market, .. } = posting
-                && self.shows_accounts
-            {
-                markets.insert((id.clone(), *market));
+        for next in postings.chunks(AHEAD) {
+            let ids: Vec<[Option<&AccountId>; 1]> = next.iter().map(|posting| [Some(posting.account())]).collect();
+            let places = self.accounts.places(&ids);
+            for (posting, [known]) in next.iter().zip(places) {
+                let id = posting.account();
+                if !self.owns(id) {
+                    continue;
+                }
+                touched.push(self.carry_out((id, known), posting)?);
+                if let Posting::Trade { market, .. } | Posting::Pay { market, .. } = posting
+                    && self.shows_accounts
+                {
+                    markets.insert((id.clone(), *market));
+                }
             }
         }
         self.forget_undo();
@@ -126,7 +130,7 @@ impl Shard {
     }
 
     /// Carries out one posting: where the account stands.
-    fn carry_out(&mut self, id: &AccountId, posting: &Posting) -> Result<Place, Reject> {
+    fn carry_out(&mut self, account: (&AccountId, Option<Place>), posting: &Posting) -> Result<Place, Reject> {
         let change = match posting {
             Posting::Trade { market, leg, quantity, value, credit, liquidates, .. } => {
                 let market = self.rules.market(*market)?;
@@ -137,7 +141,7 @@ impl Shard {
                     account.post(market.asset, moved)?;
                     Ok(Flow { asset: Some(market.asset), revenue: dust, ..Flow::default() })
                 };
-                self.accounts.touch(id, |_| Ok((market.asset, Some((market.index, *leg)))), work)?
+                self.accounts.touch(account, |_| Ok((market.asset, Some((market.index, *leg)))), work)?
             }
             Posting::Pay { market, leg, amount, .. } => {
                 let asset = self.rules.market(*market)?.asset;
@@ -150,9 +154,9 @@ impl Shard {
                     }
                     Ok(Flow::default())
                 };
-                self.accounts.touch(id, |_| Ok((asset, Some((*market, *leg)))), work)?
+                self.accounts.touch(account, |_| Ok((asset, Some((*market, *leg)))), work)?
             }
-            _ => return self.carry_mark(id, posting),
+            _ => return self.carry_mark(account, posting),
         };
         let place = change.place;
         self.book(usize::MAX, change)?;
@@ -160,8 +164,8 @@ impl Shard {
     }
 
     /// Postings that move no money.
-    fn carry_mark(&mut self, id: &AccountId, posting: &Posting) -> Result<Place, Reject> {
-        let place = self.accounts.open(id);
+    fn carry_mark(&mut self, (id, known): (&AccountId, Option<Place>), posting: &Posting) -> Result<Place, Reject> {
+        let place = known.unwrap_or_else(|| self.accounts.open(id));
         let Some(account) = self.accounts.at_mut(place) else { return Ok(place) };
         match posting {
             Posting::Begin { asset, scope, liquidation, .. } => {

@@ -20,7 +20,7 @@ use crate::number::Sum;
 use crate::reject::{Code, Reject};
 use crate::rules::{Asset, Market, Rules};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What the shards know of the fund. It changes at a tick only.
@@ -186,8 +186,14 @@ pub struct RunReply {
     pub haircuts: Vec<(usize, Haircut)>,
 }
 
+/// How many entries are looked ahead: enough to hide the way to memory, few enough to stay near the processor.
+pub(super) const AHEAD: usize = 32;
+
+/// Where the accounts of an entry stand: of a trade, buyer and seller.
+pub(super) type Known = [Option<Place>; 2];
+
 enum Undo {
-    Change(Change),
+    Change(Box<Change>),
     /// A whole account; none when it is new.
     Account(Place, Option<Box<Account>>),
     Sums(Flow),
@@ -297,19 +303,24 @@ impl Shard {
         }
         self.undo_to(from);
         let mut reply = RunReply::default();
+        let mut known = VecDeque::new();
         for (index, entry) in entries.iter().enumerate().skip(from) {
+            if known.is_empty() {
+                known.extend(self.look_ahead(entries.iter().skip(index)));
+            }
+            let known = known.pop_front().unwrap_or_default();
             if decided.contains_key(&index) {
                 continue;
             }
             let outcome = match &entry.instruction {
-                Instruction::Fill(fill) => match self.fill(index, fill, &mut reply) {
+                Instruction::Fill(fill) => match self.fill(index, fill, known, &mut reply) {
                     Ok(done) => done,
                     Err(objection) => {
                         reply.objection = Some(objection);
                         return reply;
                     }
                 },
-                instruction => self.account_command(index, entry.seq, instruction, &mut reply),
+                instruction => self.account_command(index, entry.seq, instruction, known, &mut reply),
             };
             if let Err(reject) = outcome {
                 reply.refused.push((index, reject));
@@ -318,12 +329,23 @@ impl Shard {
         reply
     }
 
+    /// Where the accounts of the next entries stand, as far as they are known already.
+    fn look_ahead<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<Known> {
+        let named = |entry: &'e Entry| match &entry.instruction {
+            Instruction::Fill(fill) => [Some(&fill.buyer.account), Some(&fill.seller.account)],
+            Instruction::Deposit { account, .. } => [Some(account), None],
+            _ => [None, None],
+        };
+        let ids: Vec<[Option<&AccountId>; 2]> = entries.take(AHEAD).map(named).collect();
+        self.accounts.places(&ids)
+    }
+
     fn undo_to(&mut self, from: usize) {
         while self.undo.last().is_some_and(|(index, _)| *index >= from) {
             // The sums held these very figures before, so taking them back cannot overflow.
             if let Some((_, undo)) = self.undo.pop() {
                 let undone = match undo {
-                    Undo::Change(change) => self.take_back(change),
+                    Undo::Change(change) => self.take_back(*change),
                     Undo::Account(place, before) => self.restore(place, before),
                     Undo::Sums(flow) => self.totals.add_flow(flow.reversed()),
                 };
@@ -384,18 +406,24 @@ impl Shard {
         self.totals.replace(&change.before, &change.after)?;
         self.totals.add_flow(change.flow)?;
         if self.count > 1 {
-            self.undo.push((index, Undo::Change(change)));
+            self.undo.push((index, Undo::Change(Box::new(change))));
         }
         Ok(())
     }
 
     /// Both sides here: decided here. One side here: applied, or objected to. None: nothing.
-    fn fill(&mut self, index: usize, fill: &Trade, reply: &mut RunReply) -> Result<Result<(), Reject>, Objection> {
+    fn fill(
+        &mut self,
+        index: usize,
+        fill: &Trade,
+        known: Known,
+        reply: &mut RunReply,
+    ) -> Result<Result<(), Reject>, Objection> {
         let (buys, sells) = (self.owns(&fill.buyer.account), self.owns(&fill.seller.account));
         if !buys && !sells {
             return Ok(Ok(()));
         }
-        match (self.fill_sides(index, fill, buys, sells, reply), buys && sells) {
+        match (self.fill_sides(index, fill, (buys, sells), known, reply), buys && sells) {
             (Ok(()), _) => Ok(Ok(())),
             (Err((_, reject)), true) => Ok(Err(reject)),
             (Err((seller, reject)), false) => Err(Objection { index, seller, reject }),
@@ -406,12 +434,12 @@ impl Shard {
         &mut self,
         index: usize,
         fill: &Trade,
-        buys: bool,
-        sells: bool,
+        (buys, sells): (bool, bool),
+        [buyer, seller]: Known,
         reply: &mut RunReply,
     ) -> Result<(), (bool, Reject)> {
-        let buyer = buys.then(|| self.side(fill, false)).transpose().map_err(|reject| (false, reject))?;
-        let seller = match sells.then(|| self.side(fill, true)).transpose() {
+        let buyer = buys.then(|| self.side(fill, false, buyer)).transpose().map_err(|reject| (false, reject))?;
+        let seller = match sells.then(|| self.side(fill, true, seller)).transpose() {
             Ok(seller) => seller,
             Err(reject) => {
                 if let Some(buyer) = buyer {

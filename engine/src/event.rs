@@ -133,6 +133,20 @@ pub enum Reason {
     Shortfall,
 }
 
+impl Reason {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LiquidationFee => "liquidation_fee",
+            Self::Surplus => "surplus",
+            Self::TradingFeeShare => "trading_fee_share",
+            Self::SeedCapital => "seed_capital",
+            Self::Injection => "injection",
+            Self::Shortfall => "shortfall",
+        }
+    }
+}
+
 /// Why positions were auto-deleveraged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,7 +161,7 @@ pub enum AdlReason {
     Unfilled,
 }
 
-/// A fact.
+/// A fact. Those with many figures are boxed, so that the others stay small.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of INTERFACE, documented with the API")]
@@ -204,7 +218,7 @@ pub enum Fact {
     /// A claim on the fund was opened or paid.
     Claim { claim: ClaimId, liquidation: LiquidationId, amount: Money, paid: Money, status: ClaimStatus },
     /// A line of the fund's ledger.
-    FundEntry(LedgerEntry),
+    FundEntry(Box<LedgerEntry>),
     /// Auto-deleveraging begins for a quantity.
     AdlTriggered {
         market: SmolStr,
@@ -216,20 +230,20 @@ pub enum Fact {
         profit: Money,
     },
     /// A position was reduced against a liquidated one.
-    Deleveraged(Deleveraged),
+    Deleveraged(Box<Deleveraged>),
     /// What the fund owes and nobody backs.
     Unbacked { asset: SmolStr, liability: Money },
     /// An account, as the API shows it.
     AccountUpdated {
         account: AccountId,
         #[serde(flatten)]
-        asset: AssetView,
+        asset: Box<AssetView>,
     },
     /// A position, as the API shows it.
     PositionUpdated {
         account: AccountId,
         #[serde(flatten)]
-        position: PositionView,
+        position: Box<PositionView>,
     },
     /// A command was refused.
     Rejected { code: &'static str, message: String, field: &'static str },

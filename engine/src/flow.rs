@@ -186,37 +186,46 @@ impl Flow {
         stations: &mut impl Stations,
         outcome: &mut BatchOutcome,
     ) -> Result<(), Stop> {
-        let (result, facts) = match &entry.instruction {
-            Instruction::Tick => (Ok(()), self.tick(&entry, stations, outcome).await?),
+        if entry.instruction == Instruction::Tick {
+            let mut events = Vec::new();
+            self.tick(&entry, stations, outcome, &mut events).await?;
+            outcome.entries.push(EntryOutcome { seq: entry.seq, time: entry.time, result: Ok(()), events });
+            return Ok(());
+        }
+        let decided = match &entry.instruction {
             Instruction::Funding { .. } | Instruction::FundingCorrection { .. } => {
-                match self.funding(&entry, stations).await? {
-                    Ok(facts) => (Ok(()), facts),
-                    Err(reject) => (Err(reject), Vec::new()),
-                }
+                self.funding(&entry, stations).await?
             }
-            _ => match self.external(&entry, stations).await? {
-                Ok(facts) => (Ok(()), facts),
-                Err(reject) => (Err(reject), Vec::new()),
-            },
+            _ => self.external(&entry, stations).await?,
+        };
+        let (result, facts) = match decided {
+            Ok(facts) => (Ok(()), facts),
+            Err(reject) => (Err(reject), Vec::new()),
         };
         let done = self.close(&entry, result, facts);
         outcome.entries.push(done);
         Ok(())
     }
 
-    /// Numbers the facts of an entry; a refusal is one.
+    /// Ends an entry; a refusal is its last event.
     fn close(&mut self, entry: &Entry, result: Result<(), Reject>, facts: Vec<Fact>) -> EntryOutcome {
+        let mut events = Vec::with_capacity(facts.len().saturating_add(usize::from(result.is_err())));
+        self.tell(entry, facts, &mut events);
         let refusal = result.err().map(|reject| Fact::Rejected {
             code: reject.code.as_str(),
             message: reject.to_string(),
             field: reject.field,
         });
-        let mut events = Vec::with_capacity(facts.len());
-        for fact in facts.into_iter().chain(refusal) {
-            self.events = self.events.saturating_add(1);
-            events.push(Event { seq: self.events, time: entry.time, cause: entry.seq, fact });
-        }
+        self.tell(entry, refusal, &mut events);
         EntryOutcome { seq: entry.seq, time: entry.time, result, events }
+    }
+
+    /// Numbers the facts of an entry.
+    fn tell(&mut self, entry: &Entry, facts: impl IntoIterator<Item = Fact>, events: &mut Vec<Event>) {
+        events.extend(facts.into_iter().map(|fact| {
+            self.events = self.events.saturating_add(1);
+            Event { seq: self.events, time: entry.time, cause: entry.seq, fact }
+        }));
     }
 
     async fn funding(

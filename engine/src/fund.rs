@@ -8,13 +8,19 @@
 //! | `pool` | cash, reservations and the peak of one pool |
 //! | `ledger` | the hash-chained entries |
 //! | `coverage` | reserve → settle → release |
+//! | `draws` | what a market has drawn on the shared pool |
+//! | `open` | the claims that are open, by age and by market |
 //! | `claims` | what is owed, and paying it when money comes |
+//! | `barred` | who is cut for nobody in this tick |
 //! | `deleverage` | who is cut when nothing is left |
 
+mod barred;
 mod claims;
 mod coverage;
 mod deleverage;
+mod draws;
 mod ledger;
+mod open;
 mod pool;
 
 pub use coverage::Coverage;
@@ -22,10 +28,14 @@ pub use ledger::hex;
 pub use ledger::{GENESIS, Ledger, entry_hash};
 pub use pool::Pool;
 
+use barred::Barred;
+use draws::Draws;
+use open::OpenClaims;
+
 use crate::adl::{Cut, Ranking};
 use crate::command::CreditSource;
 use crate::event::{AdlReason, Fact, Reason};
-use crate::id::{AccountId, AssetIx, ClaimId, LiquidationId, MarketIx, Millis, OrderId, Seq, Side};
+use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Millis, OrderId, Seq, Side};
 use crate::instruction::{Entry, Instruction};
 use crate::margin::{Haircut, Scope};
 use crate::money::{Money, Price, Quantity};
@@ -35,11 +45,12 @@ use crate::rules::{Asset, Market, Rules};
 use crate::view::{DrawView, FundView, PoolView};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The pool that every market may draw on.
 pub const SHARED: &str = "shared";
+static SHARED_POOL: SmolStr = SmolStr::new_static(SHARED);
 
 /// What the liquidation queue asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +176,7 @@ struct AssetFund {
     line: Money,
     line_drawn: Money,
     line_reserved: Money,
-    claims: BTreeMap<ClaimId, OpenClaim>,
+    claims: OpenClaims,
     liability: Money,
     ledger: Ledger,
     books: BTreeMap<Reason, Sum>,
@@ -176,11 +187,11 @@ impl AssetFund {
     fn new(asset: Arc<Asset>) -> Self {
         Self {
             asset,
-            pools: BTreeMap::from([(SmolStr::new_static(SHARED), Pool::default())]),
+            pools: BTreeMap::from([(SHARED_POOL.clone(), Pool::default())]),
             line: Money::ZERO,
             line_drawn: Money::ZERO,
             line_reserved: Money::ZERO,
-            claims: BTreeMap::new(),
+            claims: OpenClaims::default(),
             liability: Money::ZERO,
             ledger: Ledger::default(),
             books: BTreeMap::new(),
@@ -191,13 +202,21 @@ impl AssetFund {
     fn balance(&self) -> Result<Money, Reject> {
         Ok(self.pools.values().try_fold(Money::ZERO, |sum, pool| sum.plus(pool.balance))?)
     }
-}
 
-/// Draws of one market on the shared pool.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Draws {
-    paid: VecDeque<(Millis, Money)>,
-    held: Money,
+    /// Could anything at all be paid now?
+    fn has_free(&self) -> Result<bool, Reject> {
+        for pool in self.pools.values() {
+            if pool.free()?.is_positive() {
+                return Ok(true);
+            }
+        }
+        Ok(self.line_left()?.is_positive())
+    }
+
+    /// What is left of the injection line; below zero when it was lowered.
+    fn line_left(&self) -> Result<Money, Reject> {
+        Ok(self.line.minus(self.line_drawn)?.minus(self.line_reserved)?)
+    }
 }
 
 /// The funds of all assets.
@@ -206,9 +225,9 @@ pub struct Fund {
     rules: Rules,
     staged: Vec<Arc<Market>>,
     funds: BTreeMap<AssetIx, AssetFund>,
-    coverages: BTreeMap<OrderId, Coverage>,
+    coverages: BTreeMap<OrderId, Box<Coverage>>,
     /// Orders that are done with, kept until the tick after so that a repeated message finds its answer.
-    closed: BTreeMap<OrderId, Coverage>,
+    closed: BTreeMap<OrderId, Box<Coverage>>,
     highest_order: OrderId,
     /// The highest order of the ticks before: up to it, an order that is not known is done with.
     past_order: OrderId,
@@ -229,7 +248,7 @@ pub struct Fund {
 struct Marked {
     rankings: BTreeMap<(MarketIx, Side), Ranking>,
     /// By asset, for assets share nothing: who is being liquidated, and what cuts have cost each scope.
-    barred: BTreeMap<AssetIx, BTreeSet<(AccountId, Scope)>>,
+    barred: BTreeMap<AssetIx, Barred>,
     spent: BTreeMap<AssetIx, BTreeMap<(AccountId, Scope), Money>>,
     /// Answers already given, by order.
     cuts: BTreeMap<OrderId, Vec<Cut>>,
@@ -358,7 +377,7 @@ impl Fund {
         let reply = match request {
             FundRequest::Reserve { order, liquidation, account, scope, market, asked } => {
                 let asset = self.rules.market(*market)?.asset;
-                self.marks.barred.entry(asset).or_default().insert((account.clone(), *scope));
+                self.marks.barred.entry(asset).or_default().add(account, *scope);
                 self.reserve(*order, *liquidation, account, *market, *asked)?
             }
             FundRequest::Settle { order, step, fee, surplus, shortfall } => {
@@ -367,7 +386,7 @@ impl Fund {
             FundRequest::Release { order } => self.release(*order)?,
             FundRequest::Bar { scopes } => {
                 for (asset, account, scope) in scopes {
-                    self.marks.barred.entry(*asset).or_default().insert((account.clone(), *scope));
+                    self.marks.barred.entry(*asset).or_default().add(account, *scope);
                 }
                 FundReply::Settled { paid: Money::ZERO, owed: Money::ZERO }
             }

@@ -3,6 +3,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `account` | what an account is, and what a trade does to a position |
+//! | `accounts` | where each account of a shard stands |
 //! | `assess` | equity, initial and maintenance margin |
 //! | `price` | liquidation price, bankruptcy price |
 //! | `shard` | the state machine: commands in, outcomes out |
@@ -11,6 +12,7 @@
 //! | `post` | what liquidations, ADL and funding do to accounts |
 
 mod account;
+mod accounts;
 mod apply;
 mod assess;
 mod evaluate;

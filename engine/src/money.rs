@@ -62,7 +62,7 @@ macro_rules! figure {
             }
             /// Itself, or zero when negative.
             pub fn or_zero(self) -> Self {
-                self.max(Self::ZERO)
+                if self.is_positive() { self } else { Self::ZERO }
             }
         }
 

@@ -49,15 +49,28 @@ fn goes_away(rounding: Rounding, negative: bool, odd: bool, twice: std::cmp::Ord
     }
 }
 
+/// A product, if 128 bits hold it. Factors of 64 bits, the common case, need one multiplication and no check.
+fn product(a: i128, b: i128) -> Option<i128> {
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i128::from(a).wrapping_mul(i128::from(b))),
+        _ => a.checked_mul(b),
+    }
+}
+
+/// A figure as a whole number at a scale no smaller than its own.
+fn lifted(value: Decimal, scale: u32) -> Option<i128> {
+    match scale.checked_sub(value.scale())? {
+        0 => Some(value.mantissa()),
+        digits => product(value.mantissa(), *POWERS.get(usize::try_from(digits).ok()?)?),
+    }
+}
+
 /// `numerator ÷ denominator × 10^shift` in 128 bits, or none when that is too narrow: several times faster than 256,
 /// and nearly always enough.
 fn narrow_ratio(numerator: i128, denominator: i128, shift: i64, rounding: Rounding) -> Option<i128> {
     let power = *POWERS.get(usize::try_from(shift.unsigned_abs()).ok()?)?;
-    let (numerator, denominator) = if shift >= 0 {
-        (numerator.checked_mul(power)?, denominator)
-    } else {
-        (numerator, denominator.checked_mul(power)?)
-    };
+    let (numerator, denominator) =
+        if shift >= 0 { (product(numerator, power)?, denominator) } else { (numerator, product(denominator, power)?) };
     let (quotient, rest) = match (i64::try_from(numerator), i64::try_from(denominator)) {
         (Ok(n), Ok(d)) => (i128::from(n.checked_div(d)?), i128::from(n.checked_rem(d)?)),
         _ => (numerator.checked_div(denominator)?, numerator.checked_rem(denominator)?),
@@ -93,6 +106,7 @@ fn small(mantissa: Option<i128>, scale: u32) -> Option<Decimal> {
     Decimal::try_from_i128_with_scale(mantissa?, scale).ok()
 }
 
+#[cold]
 fn build(mut mantissa: I256, mut scale: u32) -> Result<Decimal, Overflow> {
     let ten = I256::new(10);
     loop {
@@ -156,13 +170,30 @@ pub fn quantise(value: Decimal, scale: u32, rounding: Rounding) -> Result<Decima
     if let Some(exact) = small(narrow_ratio(value.mantissa(), 1, shift, rounding), scale) {
         return Ok(exact);
     }
-    build(ratio(wide(value), I256::ONE, shift, rounding)?, scale)
+    wide_ratio(wide(value), I256::ONE, shift, scale, rounding)
+}
+
+/// What needs more than 128 bits, kept out of the way of what does not.
+#[cold]
+fn wide_ratio(
+    numerator: I256,
+    denominator: I256,
+    shift: i64,
+    scale: u32,
+    rounding: Rounding,
+) -> Result<Decimal, Overflow> {
+    build(ratio(numerator, denominator, shift, rounding)?, scale)
+}
+
+#[cold]
+fn wide_product(a: Decimal, b: Decimal) -> Result<I256, Overflow> {
+    wide(a).checked_mul(wide(b)).ok_or(Overflow)
 }
 
 /// `a × b` at no more than `scale` decimals.
 pub fn mul(a: Decimal, b: Decimal, scale: u32, rounding: Rounding) -> Result<Decimal, Overflow> {
     let full = a.scale().checked_add(b.scale()).ok_or(Overflow)?;
-    if let Some(product) = a.mantissa().checked_mul(b.mantissa()) {
+    if let Some(product) = product(a.mantissa(), b.mantissa()) {
         let (found, at) = if full <= scale {
             (Some(product), full)
         } else {
@@ -172,21 +203,20 @@ pub fn mul(a: Decimal, b: Decimal, scale: u32, rounding: Rounding) -> Result<Dec
             return Ok(exact);
         }
     }
-    let product = wide(a).checked_mul(wide(b)).ok_or(Overflow)?;
+    let product = wide_product(a, b)?;
     if full <= scale {
         return build(product, full);
     }
-    build(ratio(product, I256::ONE, shift_of(&[scale], &[full]), rounding)?, scale)
+    wide_ratio(product, I256::ONE, shift_of(&[scale], &[full]), scale, rounding)
 }
 
 /// `a × b`, exactly.
 pub fn mul_exact(a: Decimal, b: Decimal) -> Result<Decimal, Overflow> {
     let full = a.scale().checked_add(b.scale()).ok_or(Overflow)?;
-    if let Some(exact) = small(a.mantissa().checked_mul(b.mantissa()), full) {
+    if let Some(exact) = small(product(a.mantissa(), b.mantissa()), full) {
         return Ok(exact);
     }
-    let product = wide(a).checked_mul(wide(b)).ok_or(Overflow)?;
-    build(product, full)
+    build(wide_product(a, b)?, full)
 }
 
 /// `a ÷ b` at `scale` decimals. Division by zero is an [`Overflow`].
@@ -195,37 +225,34 @@ pub fn div(a: Decimal, b: Decimal, scale: u32, rounding: Rounding) -> Result<Dec
     if let Some(exact) = small(narrow_ratio(a.mantissa(), b.mantissa(), shift, rounding), scale) {
         return Ok(exact);
     }
-    build(ratio(wide(a), wide(b), shift, rounding)?, scale)
+    wide_ratio(wide(a), wide(b), shift, scale, rounding)
 }
 
 /// `a × b ÷ c` at `scale` decimals, rounded once at the end.
 pub fn mul_div(a: Decimal, b: Decimal, c: Decimal, scale: u32, rounding: Rounding) -> Result<Decimal, Overflow> {
     let shift = shift_of(&[scale, c.scale()], &[a.scale(), b.scale()]);
-    let narrow = a.mantissa().checked_mul(b.mantissa());
+    let narrow = product(a.mantissa(), b.mantissa());
     if let Some(exact) = small(narrow.and_then(|ab| narrow_ratio(ab, c.mantissa(), shift, rounding)), scale) {
         return Ok(exact);
     }
-    let product = wide(a).checked_mul(wide(b)).ok_or(Overflow)?;
-    build(ratio(product, wide(c), shift, rounding)?, scale)
+    wide_ratio(wide_product(a, b)?, wide(c), shift, scale, rounding)
 }
 
 /// `a + b`, exactly.
 pub fn add(a: Decimal, b: Decimal) -> Result<Decimal, Overflow> {
     let scale = a.scale().max(b.scale());
-    let narrow = |value: Decimal| -> Option<i128> {
-        value.mantissa().checked_mul(*POWERS.get(usize::try_from(scale.checked_sub(value.scale())?).ok()?)?)
-    };
-    if let Some(sum) = narrow(a).and_then(|a| a.checked_add(narrow(b)?))
+    if let Some(sum) = lifted(a, scale).and_then(|a| a.checked_add(lifted(b, scale)?))
         && let Some(exact) = small(Some(sum), scale)
     {
         return Ok(exact);
     }
+    wide_sum(a, b, scale)
+}
+
+#[cold]
+fn wide_sum(a: Decimal, b: Decimal, scale: u32) -> Result<Decimal, Overflow> {
     let lift = |value: Decimal| -> Result<I256, Overflow> {
-        let digits = scale.checked_sub(value.scale()).ok_or(Overflow)?;
-        if digits == 0 {
-            return Ok(wide(value));
-        }
-        wide(value).checked_mul(pow10(digits)?).ok_or(Overflow)
+        wide(value).checked_mul(pow10(scale.checked_sub(value.scale()).ok_or(Overflow)?)?).ok_or(Overflow)
     };
     build(lift(a)?.checked_add(lift(b)?).ok_or(Overflow)?, scale)
 }
@@ -260,6 +287,18 @@ pub fn parse(text: &str) -> Option<Decimal> {
     Decimal::from_str_exact(text).ok()
 }
 
+/// A whole number that grows with the value: quick to compare, and the same for two values only when they are equal at 14
+/// decimals or too large for it.
+pub fn rank(value: Decimal) -> i128 {
+    let limit = if value.is_sign_negative() { i128::MIN } else { i128::MAX };
+    let found = if value.scale() > SCALE_MAX {
+        narrow_ratio(value.mantissa(), 1, shift_of(&[SCALE_MAX], &[value.scale()]), Rounding::Floor)
+    } else {
+        lifted(value, SCALE_MAX)
+    };
+    found.unwrap_or(limit)
+}
+
 /// A sum of many figures: exact, and wide enough that no number of accounts within the limits of input fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 pub struct Sum(i128);
@@ -267,9 +306,8 @@ pub struct Sum(i128);
 impl Sum {
     /// Adds a figure.
     pub fn add(&mut self, value: Decimal) -> Result<(), Overflow> {
-        let digits = SCALE_MAX.checked_sub(value.normalize().scale()).ok_or(Overflow)?;
-        let units = 10_i128.checked_pow(digits).ok_or(Overflow)?;
-        let lifted = value.normalize().mantissa().checked_mul(units).ok_or(Overflow)?;
+        let value = if value.scale() > SCALE_MAX { value.normalize() } else { value };
+        let lifted = lifted(value, SCALE_MAX).ok_or(Overflow)?;
         self.0 = self.0.checked_add(lifted).ok_or(Overflow)?;
         Ok(())
     }

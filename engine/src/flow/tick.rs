@@ -1,7 +1,7 @@
 //! A tick: marks, evaluation, then rounds of liquidation until nothing is left to do.
 
 use super::{BatchOutcome, Flow, ShardReply, Stations, Stop, sorted_facts};
-use crate::event::Fact;
+use crate::event::{Event, Fact};
 use crate::id::AssetIx;
 use crate::instruction::Entry;
 use crate::margin::{FundNotice, Inventory};
@@ -19,15 +19,17 @@ impl Flow {
         entry: &Entry,
         stations: &mut impl Stations,
         outcome: &mut BatchOutcome,
-    ) -> Result<Vec<Fact>, Stop> {
+        events: &mut Vec<Event>,
+    ) -> Result<(), Stop> {
         for market in std::mem::take(&mut self.staged) {
             self.rules.put_market(market);
         }
-        let (marks, mut facts) = stations.marks(entry.time).await?;
+        let (marks, facts) = stations.marks(entry.time).await?;
+        self.tell(entry, facts, events);
         self.marks = Arc::new(marks);
         let marks = self.marks.clone();
-        let (fund_facts, liabilities) = stations.open_fund(entry.seq, entry.time).await?;
-        facts.extend(fund_facts);
+        let (facts, liabilities) = stations.open_fund(entry.seq, entry.time).await?;
+        self.tell(entry, facts, events);
         stations.open_queue(entry.time, &marks).await?;
         let notices = self.notices(&liabilities, stations).await?;
         let mut replies = stations.evaluate(&marks, &Arc::new(notices)).await?;
@@ -35,13 +37,13 @@ impl Flow {
         loop {
             outcome.examined = replies.iter().fold(outcome.examined, |sum, reply| sum.saturating_add(reply.examined));
             let (reports, shown) = sorted_facts(replies);
-            facts.extend(shown);
+            self.tell(entry, shown, events);
             let idle = reports.is_empty() && inventory.as_ref().is_none_or(Vec::is_empty);
             if idle && inventory.is_none() {
                 break;
             }
             let decided = stations.round(inventory.take(), reports).await?;
-            facts.extend(decided.facts);
+            self.tell(entry, decided.facts, events);
             if !decided.trades.is_empty() {
                 stations.trades(decided.trades).await?;
             }
@@ -51,13 +53,13 @@ impl Flow {
             outcome.rounds = outcome.rounds.saturating_add(1);
             replies = stations.post(&Arc::new(decided.postings)).await?;
         }
-        if facts.iter().any(|fact| matches!(fact, Fact::Unbacked { .. })) {
+        if events.iter().any(|event| matches!(event.fact, Fact::Unbacked { .. })) {
             // What the tick left owing holds withdrawals back from now on.
             let liabilities = stations.liabilities().await?;
             let notices = self.notices(&liabilities, stations).await?;
             stations.notice(&Arc::new(notices)).await?;
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// What the shards may know of the fund until the next tick.

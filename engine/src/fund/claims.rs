@@ -2,12 +2,13 @@
 
 use super::coverage::Coverage;
 use super::ledger::About;
-use super::{Fund, OpenClaim, SHARED};
+use super::{Fund, OpenClaim, SHARED, SHARED_POOL};
 use crate::event::{ClaimStatus, Fact, Layer};
 use crate::id::{AssetIx, ClaimId};
 use crate::money::Money;
 use crate::reject::{Code, Reject};
 use crate::rules::Market;
+use std::collections::BTreeSet;
 
 fn status(amount: Money, paid: Money) -> ClaimStatus {
     if paid >= amount {
@@ -37,7 +38,7 @@ impl Fund {
         }
         let fund = self.funds.get_mut(&market.asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
         let account = coverage.account.clone();
-        fund.claims.insert(claim, OpenClaim { liquidation, account, market: market.index, amount, paid });
+        fund.claims.open(claim, OpenClaim { liquidation, account, market: market.index, amount, paid });
         fund.liability = fund.liability.plus(amount.minus(paid)?)?;
         let (asset, liability) = (fund.asset.name.clone(), fund.liability);
         self.facts.push(Fact::Unbacked { asset, liability });
@@ -47,20 +48,20 @@ impl Fund {
     /// Pays open claims, oldest first, with what is free.
     pub(super) fn pay_claims(&mut self, asset: AssetIx) -> Result<(), Reject> {
         let Some(fund) = self.funds.get(&asset) else { return Ok(()) };
-        if fund.claims.is_empty() {
+        if fund.claims.is_empty() || !fund.has_free()? {
             return Ok(());
         }
         let before = fund.liability;
-        let open: Vec<ClaimId> = fund.claims.keys().copied().collect();
-        for id in open {
-            let Some(claim) = self.funds.get(&asset).and_then(|fund| fund.claims.get(&id)).cloned() else {
-                continue;
-            };
+        // Nothing is added while claims are paid, so a market that could pay nothing stays dry.
+        let (mut last, mut dry) = (None, BTreeSet::new());
+        while let Some((id, claim)) = self.funds.get(&asset).and_then(|fund| fund.claims.next(last, &dry)) {
+            let claim = claim.clone();
+            last = Some(id);
             let market = self.rules.market(claim.market)?.clone();
             let own = (market.pool.name != SHARED).then_some(Layer::MarketPool);
+            let mut open = claim.amount.minus(claim.paid)?;
             for layer in own.into_iter().chain([Layer::SharedPool, Layer::InjectionLine]) {
-                let Some(now) = self.funds.get(&asset).and_then(|fund| fund.claims.get(&id)) else { break };
-                let amount = now.amount.minus(now.paid)?.min(self.payable(&market, layer)?);
+                let amount = open.min(self.payable(&market, layer)?);
                 if !amount.is_positive() {
                     continue;
                 }
@@ -71,6 +72,10 @@ impl Fund {
                 };
                 self.pay(&market, layer, amount, about)?;
                 self.mark_paid(asset, id, amount)?;
+                open = open.minus(amount)?;
+            }
+            if open.is_positive() {
+                dry.insert(claim.market);
             }
         }
         self.tell_liability(asset, before);
@@ -85,9 +90,8 @@ impl Fund {
         let mut open = amount;
         while open.is_positive() {
             let fund = self.funds.get_mut(&asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
-            let Some((id, claim)) = fund.claims.first_key_value() else { break };
+            let Some((id, claim)) = fund.claims.oldest() else { break };
             let part = open.min(claim.amount.minus(claim.paid)?);
-            let id = *id;
             open = open.minus(part)?;
             self.mark_paid(asset, id, part)?;
         }
@@ -95,20 +99,17 @@ impl Fund {
         // More came than is owed (two withdrawals in one batch): it is cash for later.
         if open.is_positive() {
             let reason = crate::event::Reason::Surplus;
-            self.enter(asset, SHARED, reason, open, About::default())?;
+            self.enter(asset, &SHARED_POOL, reason, open, About::default())?;
         }
         Ok(())
     }
 
     fn mark_paid(&mut self, asset: AssetIx, id: ClaimId, amount: Money) -> Result<(), Reject> {
         let fund = self.funds.get_mut(&asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
-        let Some(claim) = fund.claims.get_mut(&id) else { return Ok(()) };
-        claim.paid = claim.paid.plus(amount)?;
+        let Some(OpenClaim { liquidation, amount: total, paid, .. }) = fund.claims.pay(id, amount)? else {
+            return Ok(());
+        };
         fund.liability = fund.liability.minus(amount)?;
-        let (liquidation, total, paid) = (claim.liquidation, claim.amount, claim.paid);
-        if paid >= total {
-            fund.claims.remove(&id);
-        }
         let status = status(total, paid);
         self.facts.push(Fact::Claim { claim: id, liquidation, amount: total, paid, status });
         Ok(())

@@ -3,7 +3,7 @@
 //! Keyed by order, so that every step can be repeated: a repeated message finds the answer the first one got.
 
 use super::ledger::About;
-use super::{Fund, FundReply, SHARED};
+use super::{Fund, FundReply, SHARED, SHARED_POOL};
 use crate::event::{AdlReason, Fact, Layer, LayerAmount, Reason};
 use crate::fund::Pool;
 use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, OrderId};
@@ -89,13 +89,14 @@ impl Fund {
             let layers = coverage.granted_layers();
             self.facts.push(Fact::Coverage { liquidation, asked, granted, layers });
         }
-        self.coverages.insert(order, coverage);
+        self.coverages.insert(order, Box::new(coverage));
         Ok(FundReply::Granted { amount: granted, bound })
     }
 
     /// What each layer can give, in the order of the waterfall, and what keeps it from being more.
     fn layers_for(&mut self, market: &Arc<Market>, asked: Money) -> Result<(Vec<Part>, AdlReason), Reject> {
-        let mut parts = Vec::with_capacity(3);
+        // One layer is the usual case.
+        let mut parts = Vec::with_capacity(usize::from(asked.is_positive()));
         let mut bound = AdlReason::FundEmpty;
         let mut open = asked;
         let own = market.pool.name != SHARED;
@@ -104,7 +105,7 @@ impl Fund {
             if !open.is_positive() {
                 break;
             }
-            let (free, limit) = self.free_for(market, layer)?;
+            let (free, limit) = self.free_for(market, layer, market.adl.drawdown.as_ref())?;
             let granted = open.min(free).or_zero();
             if granted < open
                 && let Some(limit) = limit
@@ -123,19 +124,21 @@ impl Fund {
     }
 
     /// What a layer could give a market now, and which rule (if any) makes that less than its free cash.
-    fn free_for(&self, market: &Market, layer: Layer) -> Result<(Money, Option<AdlReason>), Reject> {
+    fn free_for(
+        &self,
+        market: &Market,
+        layer: Layer,
+        drawdown: Option<&Drawdown>,
+    ) -> Result<(Money, Option<AdlReason>), Reject> {
         let fund = self.funds.get(&market.asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
         let name = match layer {
             Layer::MarketPool => market.pool.name.as_str(),
             Layer::SharedPool => SHARED,
-            Layer::InjectionLine => {
-                let left = fund.line.minus(fund.line_drawn)?.minus(fund.line_reserved)?;
-                return Ok((left.or_zero(), None));
-            }
+            Layer::InjectionLine => return Ok((fund.line_left()?.or_zero(), None)),
         };
         let Some(pool) = fund.pools.get(name) else { return Ok((Money::ZERO, None)) };
         let (mut free, mut limit) = (pool.free()?, None);
-        if let Some(rule) = &market.adl.drawdown {
+        if let Some(rule) = drawdown {
             let above = free.minus(self.line_of(market.index, rule, pool)?)?.or_zero();
             if above < free {
                 (free, limit) = (above, Some(AdlReason::Drawdown));
@@ -168,11 +171,7 @@ impl Fund {
     pub(super) fn drawn(&self, market: &Market) -> Result<Money, Reject> {
         let Some(draws) = self.draws.get(&market.index) else { return Ok(Money::ZERO) };
         let start = self.time.saturating_sub(market.pool.window_ms);
-        let mut sum = draws.held;
-        for (_, amount) in draws.paid.iter().filter(|(time, _)| *time >= start) {
-            sum = sum.plus(*amount)?;
-        }
-        Ok(sum)
+        Ok(draws.since(start)?)
     }
 
     /// Drops draws that are out of every window, and turns drawdown triggers off whose pool has recovered.
@@ -182,9 +181,7 @@ impl Fund {
         for market in markets {
             let start = self.time.saturating_sub(market.pool.window_ms);
             if let Some(draws) = self.draws.get_mut(&market.index) {
-                while draws.paid.front().is_some_and(|(time, _)| *time < start) {
-                    draws.paid.pop_front();
-                }
+                draws.expire(start)?;
             }
             self.check_recovery(&market)?;
         }
@@ -209,6 +206,9 @@ impl Fund {
     }
 
     fn hold(&mut self, market: &Market, layer: Layer, amount: Money) -> Result<(), Reject> {
+        if amount.is_zero() {
+            return Ok(());
+        }
         let fund = self.funds.get_mut(&market.asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
         let name = match layer {
             Layer::InjectionLine => {
@@ -249,15 +249,14 @@ impl Fund {
         }
         coverage.step = step;
         let market = self.rules.market(coverage.market)?.clone();
-        let about = || About {
+        let about = About {
             market: Some(coverage.market),
             liquidation: Some(coverage.liquidation),
             account: Some(coverage.account.clone()),
         };
-        let pool = self.pool_of(coverage.market);
-        self.enter(market.asset, &pool, Reason::LiquidationFee, fee, about())?;
-        self.enter(market.asset, &pool, Reason::Surplus, surplus, about())?;
-        let about = about();
+        // Fees and surpluses go to the market's own pool.
+        self.enter(market.asset, &market.pool.name, Reason::LiquidationFee, fee, about.clone())?;
+        self.enter(market.asset, &market.pool.name, Reason::Surplus, surplus, about.clone())?;
         let (mut paid, mut open) = (Money::ZERO, shortfall);
         for part in &mut coverage.parts {
             let amount = open.min(part.granted.minus(part.used)?).or_zero();
@@ -283,21 +282,21 @@ impl Fund {
     /// Pays a shortfall out of a layer. The injection line's money passes through the market's pool.
     pub(super) fn pay(&mut self, market: &Market, layer: Layer, amount: Money, about: About) -> Result<(), Reject> {
         let pool = match layer {
-            Layer::MarketPool => market.pool.name.clone(),
-            Layer::SharedPool => SHARED.into(),
+            Layer::MarketPool => &market.pool.name,
+            Layer::SharedPool => &SHARED_POOL,
             Layer::InjectionLine => {
-                let pool = market.pool.name.clone();
-                self.enter(market.asset, &pool, Reason::Injection, amount, about.clone())?;
+                let pool = &market.pool.name;
+                self.enter(market.asset, pool, Reason::Injection, amount, about.clone())?;
                 if let Some(fund) = self.funds.get_mut(&market.asset) {
                     fund.line_drawn = fund.line_drawn.plus(amount)?;
                 }
                 pool
             }
         };
-        self.enter(market.asset, &pool, Reason::Shortfall, -amount, about)?;
+        self.enter(market.asset, pool, Reason::Shortfall, -amount, about)?;
         if layer == Layer::SharedPool {
             let time = self.time;
-            self.draws.entry(market.index).or_default().paid.push_back((time, amount));
+            self.draws.entry(market.index).or_default().pay(time, amount)?;
         }
         Ok(())
     }
@@ -320,7 +319,6 @@ impl Fund {
     /// What claims of a market may be paid from, now: its own pool, the shared pool within its cap, the injection line.
     /// The drawdown line does not hold back what is owed already.
     pub(super) fn payable(&self, market: &Market, layer: Layer) -> Result<Money, Reject> {
-        let undrawn = Market { adl: crate::rules::AdlRules::default(), ..market.clone() };
-        Ok(self.free_for(&undrawn, layer)?.0.or_zero())
+        Ok(self.free_for(market, layer, None)?.0.or_zero())
     }
 }

@@ -25,7 +25,7 @@ impl Fund {
         let Some(ranking) = self.marks.rankings.get_mut(&(market, side)) else {
             return Err(FundStop::Ranking(NeedRanking { market, side }));
         };
-        let barred = self.marks.barred.entry(rules.asset).or_default();
+        let barred = self.marks.barred.entry(rules.asset).or_default().scopes();
         let spent = self.marks.spent.entry(rules.asset).or_default();
         let cuts = ranking.select(&rules, quantity, price, barred, spent)?;
         let (candidates, profit) = (ranking.len(), ranking.profit());
@@ -41,7 +41,7 @@ impl Fund {
         });
         let fund_balance = self.balance(rules.asset);
         for cut in &cuts {
-            self.facts.push(Fact::Deleveraged(Deleveraged {
+            self.facts.push(Fact::Deleveraged(Box::new(Deleveraged {
                 liquidation,
                 account: cut.account.clone(),
                 market: name.clone(),
@@ -57,7 +57,7 @@ impl Fund {
                 hedged: cut.hedged,
                 notional: cut.notional,
                 fund_balance,
-            }));
+            })));
         }
         Ok(cuts)
     }

@@ -1,6 +1,6 @@
 //! The fund's ledger: every movement of cash, in one chain of hashes per asset.
 
-use super::{Fund, SHARED};
+use super::Fund;
 use crate::event::{Fact, LedgerEntry, Reason};
 use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Millis, Seq};
 use crate::money::Money;
@@ -51,37 +51,35 @@ pub(super) struct About {
 /// entry, sequence number, time, asset, pool, reason, amount, balance, market, liquidation, account. Amounts are plain
 /// decimals without trailing zeros.
 pub fn entry_hash(entry: &LedgerEntry, seq: Seq, time: Millis) -> String {
-    let reason = serde_json::to_string(&entry.reason).unwrap_or_default();
-    let optional = |text: Option<String>| text.unwrap_or_default();
-    let fields = [
-        entry.previous_hash.clone(),
-        entry.entry.to_string(),
-        seq.to_string(),
-        time.to_string(),
-        entry.asset.to_string(),
-        entry.pool.to_string(),
-        reason.trim_matches('"').to_owned(),
-        entry.amount.to_string(),
-        entry.balance.to_string(),
-        optional(entry.market.as_ref().map(ToString::to_string)),
-        optional(entry.liquidation.map(|id| id.to_string())),
-        optional(entry.account.as_ref().map(ToString::to_string)),
-    ];
-    let mut hasher = Sha256::new();
-    for field in fields {
-        hasher.update(field.as_bytes());
-        hasher.update(b"\n");
-    }
-    hex(&hasher.finalize())
+    let mut text = String::with_capacity(320);
+    let mut line = |field: &str| {
+        text.push_str(field);
+        text.push('\n');
+    };
+    line(&entry.previous_hash);
+    line(&entry.entry.to_string());
+    line(&seq.to_string());
+    line(&time.to_string());
+    line(&entry.asset);
+    line(&entry.pool);
+    line(entry.reason.as_str());
+    line(&entry.amount.to_string());
+    line(&entry.balance.to_string());
+    line(entry.market.as_deref().unwrap_or_default());
+    line(&entry.liquidation.map(|id| id.to_string()).unwrap_or_default());
+    line(entry.account.as_ref().map_or("", |account| account.0.as_str()));
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or_default();
+    let mut text = Vec::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 impl Fund {
@@ -89,7 +87,7 @@ impl Fund {
     pub(super) fn enter(
         &mut self,
         asset: AssetIx,
-        pool: &str,
+        pool: &SmolStr,
         reason: Reason,
         amount: Money,
         about: About,
@@ -107,31 +105,29 @@ impl Fund {
         };
         let (seq, time) = (self.seq, self.time);
         let fund = self.funds.get_mut(&asset).ok_or(Reject::new(Code::UnknownAsset, "asset"))?;
-        let place = fund.pools.entry(SmolStr::new(pool)).or_default();
+        let place = match fund.pools.get_mut(pool) {
+            Some(place) => place,
+            None => fund.pools.entry(pool.clone()).or_default(),
+        };
         place.move_cash(time, amount)?;
         fund.books.entry(reason).or_default().add(amount.get())?;
         fund.ledger.entries = fund.ledger.entries.saturating_add(1);
         let mut entry = LedgerEntry {
             entry: fund.ledger.entries,
             asset: fund.asset.name.clone(),
-            pool: SmolStr::new(pool),
+            pool: pool.clone(),
             reason,
             amount,
             balance: place.balance,
             market,
             liquidation: about.liquidation,
             account: about.account,
-            previous_hash: fund.ledger.last_hash.clone(),
+            previous_hash: std::mem::take(&mut fund.ledger.last_hash),
             hash: String::new(),
         };
         entry.hash = entry_hash(&entry, seq, time);
-        fund.ledger.last_hash = entry.hash.clone();
-        self.facts.push(Fact::FundEntry(entry));
+        fund.ledger.last_hash.clone_from(&entry.hash);
+        self.facts.push(Fact::FundEntry(Box::new(entry)));
         Ok(())
-    }
-
-    /// The pool a market's fees and surpluses go to.
-    pub(super) fn pool_of(&self, market: MarketIx) -> SmolStr {
-        self.rules.market(market).map_or(SmolStr::new_static(SHARED), |market| market.pool.name.clone())
     }
 }

@@ -61,7 +61,8 @@ impl Pool {
     /// The highest balance that was in force within the window.
     pub fn peak(&self, now: Millis, window_ms: Millis) -> Money {
         let start = now.saturating_sub(window_ms);
-        let in_force = |level: &&Level| level.until.is_none_or(|until| until >= start);
-        self.levels.iter().find(in_force).map_or(self.balance, |level| level.balance.max(self.balance))
+        // A later level ended later, so those out of the window come first.
+        let past = self.levels.partition_point(|level| level.until.is_some_and(|until| until < start));
+        self.levels.get(past).map_or(self.balance, |level| level.balance.max(self.balance))
     }
 }

@@ -41,8 +41,8 @@ pub(super) struct Step<'s> {
     pub(super) liquidation: LiquidationId,
     pub(super) account: AccountId,
     pub(super) scope: Scope,
-    /// Equity of the scope at the marks.
-    pub(super) equity: Money,
+    /// What the scope can lose without the fund, see [`spare`].
+    pub(super) spare: Money,
     pub(super) market: &'s Market,
     pub(super) plan: &'s Plan,
 }
@@ -51,16 +51,6 @@ impl Step<'_> {
     /// The side of the order that closes the position.
     pub(super) fn side(&self) -> Side {
         if self.plan.position.quantity.is_positive() { Side::Sell } else { Side::Buy }
-    }
-
-    /// What the scope has beyond the equity allotted to all that this step closes, and so can lose without the fund; zero
-    /// when it has none.
-    ///
-    /// Shape:  max(0, equity − allotted × step ÷ position)
-    /// Rounds: down at the asset's scale.
-    pub(super) fn spare(&self) -> Result<Money, Reject> {
-        let taken = share(self.plan.allotted, self.plan.quantity, self.plan.position.quantity.abs())?;
-        Ok(self.equity.minus(taken)?.or_zero().quantise(self.market.asset_scale, Rounding::Floor)?)
     }
 
     /// A trade of `quantity` of the position, worth `value` at `price`.
@@ -84,7 +74,7 @@ impl Step<'_> {
             par: self.market.trade_value(signed, self.plan.bankruptcy)?,
             price,
             bankruptcy: self.plan.bankruptcy,
-            spare: self.spare()?,
+            spare: self.spare,
             charges,
         })
     }
@@ -183,7 +173,7 @@ impl Queue {
         };
         let signed = signed(side, quantity);
         let gain = market.trade_value(signed, plan.bankruptcy)?.minus(market.trade_value(signed, price)?)?;
-        let loss = (-gain).minus(step.spare()?)?;
+        let loss = (-gain).minus(step.spare)?;
         Ok(loss.or_zero().quantise(market.asset_scale, Rounding::Ceil)?)
     }
 
@@ -195,7 +185,7 @@ impl Queue {
         quantity: Quantity,
         (coverage, worst): (Money, Money),
     ) -> Result<Price, Reject> {
-        let borne = worst.plus(step.spare()?)?;
+        let borne = worst.plus(step.spare)?;
         let limit_price = limit_price(step.market, step.plan, step.side(), quantity, borne)?;
         self.out.facts.push(Fact::LiquidationOrder {
             liquidation: step.liquidation,
@@ -228,7 +218,7 @@ impl Queue {
             left: quantity,
             limit,
             bankruptcy: step.plan.bankruptcy,
-            spare: step.spare()?,
+            spare: step.spare,
             deadline: self.time.saturating_add(step.market.liquidation.order_ttl_ms),
             trades: std::collections::BTreeSet::new(),
             step: 0,
@@ -381,6 +371,16 @@ impl Queue {
     }
 }
 
+/// What the scope has beyond the equity allotted to all that a step closes, and so can lose without the fund; zero when
+/// it has none.
+///
+/// Shape:  max(0, equity − allotted × step ÷ position)
+/// Rounds: down at the asset's scale.
+pub(super) fn spare(market: &Market, plan: &Plan, equity: Money) -> Result<Money, Reject> {
+    let taken = share(plan.allotted, plan.quantity, plan.position.quantity.abs())?;
+    Ok(equity.minus(taken)?.or_zero().quantise(market.asset_scale, Rounding::Floor)?)
+}
+
 /// A quantity as a change of a position.
 pub(super) fn signed(side: Side, quantity: Quantity) -> Quantity {
     if side == Side::Sell { -quantity } else { quantity }
@@ -424,11 +424,14 @@ fn limit_price(market: &Market, plan: &Plan, side: Side, quantity: Quantity, cov
         None => market.tick_size,
     };
     let price = if price.is_positive() { price } else { market.tick_size };
+    if !strict {
+        return Ok(price);
+    }
     // Values of inverse contracts are rounded, so the coverage may say a tick less than it pays for: what covers a fill
     // at the mark reaches the mark.
     let mark = market.to_tick(plan.mark, rounding)?;
     let change = signed(side, quantity);
     let loss = market.trade_value(change, mark)?.minus(market.trade_value(change, plan.bankruptcy)?)?;
-    let reaches = strict && loss <= coverage && (side == Side::Sell) == (mark < price);
+    let reaches = loss <= coverage && (side == Side::Sell) == (mark < price);
     Ok(if reaches { mark } else { price })
 }

@@ -71,8 +71,7 @@ impl Queue {
         let asked = self.unwinding_loss(&market, position, side, quantity, mark)?;
         let plan = self.unwinding_plan(&market, position, quantity, mark)?;
         let (account, scope) = (AccountId::fund(), Scope::Cross);
-        let equity = Money::ZERO;
-        let step = Step { liquidation: id, account, scope, equity, market: &market, plan: &plan };
+        let step = Step { liquidation: id, account, scope, spare: Money::ZERO, market: &market, plan: &plan };
         let (granted, _) = self.reserve(order, &step, asked, desk).await?;
         if granted < asked {
             let scale = market.lot_size.get().normalize().scale();

@@ -1,12 +1,12 @@
 //! The liquidation queue: which liquidations are under way, in which order they are served, when they end.
 
-use super::execute::Step;
+use super::execute::{Step, spare};
 use super::plan::restored_at;
 use super::{FundDesk, Liquidation, Order, Pace, VenueState, choose};
 use crate::event::{Fact, Outcome as Ended};
 use crate::flow::Stop;
 use crate::fund::FundRequest;
-use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Millis, OrderId};
+use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Millis, OrderId};
 use crate::instruction::Instruction;
 use crate::margin::{Inventory, Marks, Posting, Report, Scope};
 use crate::money::{Money, Price, Quantity};
@@ -100,18 +100,21 @@ impl Queue {
             self.expire_orders(desk).await?;
             self.unwind(inventory, desk).await?;
         }
-        let reports = sorted(reports)?;
+        let reports = sorted(&reports)?;
         if !reports.is_empty() {
             // Nobody who waits to be served here is cut for another: its report would be out of date.
-            let scope = |report: &Report| (report.asset, report.account.clone(), report.scope);
+            let scope = |report: &&Report| (report.asset, report.account.clone(), report.scope);
             let (_, facts) = desk.ask(FundRequest::Bar { scopes: reports.iter().map(scope).collect() }).await?;
             self.out.facts.extend(facts);
+            // What a liquidation usually tells and posts in a round.
+            self.out.facts.reserve(reports.len().saturating_mul(6));
+            self.out.postings.reserve(reports.len().saturating_mul(3));
         }
         for report in reports {
-            if self.has_deficit(&report) {
-                self.claim_deficit(&report, desk).await?;
-            } else if let Some(id) = self.attend(&report, true)? {
-                self.step(id, &report, desk).await?;
+            if self.has_deficit(report) {
+                self.claim_deficit(report, desk).await?;
+            } else if let Some(id) = self.attend(report, true)? {
+                self.step(id, report, desk).await?;
             }
         }
         Ok(std::mem::take(&mut self.out))
@@ -122,12 +125,12 @@ impl Queue {
     /// # Errors
     /// Overflow only.
     pub fn look(&mut self, reports: Vec<Report>) -> Result<Outcome, Reject> {
-        for report in sorted(reports)? {
+        for report in sorted(&reports)? {
             // What it lacks is claimed at the next tick.
-            if self.has_deficit(&report) {
+            if self.has_deficit(report) {
                 continue;
             }
-            self.attend(&report, false)?;
+            self.attend(report, false)?;
         }
         Ok(std::mem::take(&mut self.out))
     }
@@ -240,23 +243,25 @@ impl Queue {
         let Some(position) = choose(report, &marks) else { return Ok(()) };
         let Some(mark) = marks.price(position.market) else { return Ok(()) };
         let market = self.rules.market(position.market)?.clone();
-        let initial = self.initial(id, position.market, position.leg, position.quantity.abs());
+        let held = position.quantity.abs();
+        let (initial, unfilled) = match self.liquidations.get_mut(&id) {
+            Some(known) => {
+                let initial = *known.initial.entry((position.market, position.leg)).or_insert(held);
+                (initial, std::mem::take(&mut known.unfilled))
+            }
+            None => (held, false),
+        };
         let mut plan = super::plan(&market, report, position, mark, initial)?;
-        let unfilled = self.liquidations.get_mut(&id).is_some_and(|known| std::mem::take(&mut known.unfilled));
         if !unfilled {
             plan.quantity = self.within_pace(&market, plan.quantity, mark)?;
         }
         if plan.quantity.is_positive() {
             let (account, scope) = (report.account.clone(), report.scope);
-            let step = Step { liquidation: id, account, scope, equity: report.equity, market: &market, plan: &plan };
+            let spare = spare(&market, &plan, report.equity)?;
+            let step = Step { liquidation: id, account, scope, spare, market: &market, plan: &plan };
             self.execute(&step, unfilled, desk).await?;
         }
         Ok(())
-    }
-
-    fn initial(&mut self, id: LiquidationId, market: MarketIx, leg: Leg, now: Quantity) -> Quantity {
-        let Some(liquidation) = self.liquidations.get_mut(&id) else { return now };
-        *liquidation.initial.entry((market, leg)).or_insert(now)
     }
 
     /// As much of a quantity as the market's pace allows now.
@@ -292,13 +297,16 @@ impl Queue {
 }
 
 /// Most under water first: by what equity lacks to maintenance; then by account, then by scope. Assets share nothing.
-fn sorted(reports: Vec<Report>) -> Result<Vec<Report>, Reject> {
+fn sorted(reports: &[Report]) -> Result<Vec<&Report>, Reject> {
     let mut keyed = Vec::with_capacity(reports.len());
     for report in reports {
-        keyed.push((report.equity.minus(report.maintenance)?, report));
+        let lacks = report.equity.minus(report.maintenance)?;
+        keyed.push((report.asset, number::rank(lacks.get()), lacks, report));
     }
-    keyed.sort_by(|(a, x), (b, y)| (x.asset, a, &x.account, x.scope).cmp(&(y.asset, b, &y.account, y.scope)));
-    Ok(keyed.into_iter().map(|(_, report)| report).collect())
+    keyed.sort_unstable_by(|(asset_a, rank_a, a, x), (asset_b, rank_b, b, y)| {
+        (asset_a, rank_a).cmp(&(asset_b, rank_b)).then_with(|| (a, &x.account, x.scope).cmp(&(b, &y.account, y.scope)))
+    });
+    Ok(keyed.into_iter().map(|(.., report)| report).collect())
 }
 
 #[cfg(test)]
@@ -317,7 +325,8 @@ mod tests {
             positions: Vec::new(),
             liquidation: None,
         };
-        let served = sorted(vec![report("d", "5"), report("b", "-3"), report("a", "5"), report("c", "-40")]).unwrap();
+        let reports = [report("d", "5"), report("b", "-3"), report("a", "5"), report("c", "-40")];
+        let served = sorted(&reports).unwrap();
         let names: Vec<&str> = served.iter().map(|report| report.account.0.as_str()).collect();
         assert_eq!(names, ["c", "b", "a", "d"]);
     }

@@ -23,7 +23,7 @@ impl Queue {
         desk: &mut impl FundDesk,
     ) -> Result<(), Stop> {
         // What the account had to spare belongs to the part that was covered: it is not spent twice.
-        let step = &Step { equity: step.equity.min(Money::ZERO), ..step.clone() };
+        let step = &Step { spare: Money::ZERO, ..step.clone() };
         if step.market.liquidation.residual == Residual::Takeover && self.take_over(step, quantity, desk).await? {
             return Ok(());
         }

@@ -146,31 +146,32 @@ impl Account {
         self.place(market, leg).ok().and_then(|place| self.positions.get_mut(place))
     }
 
-    /// Takes the position out, or a flat one in the account's mode.
-    pub(super) fn take(&mut self, market: MarketIx, leg: Leg) -> Position {
-        match self.place(market, leg) {
-            Ok(place) => self.positions.remove(place),
-            Err(_) => Position {
-                market,
-                leg,
-                quantity: Quantity::ZERO,
-                cost: Money::ZERO,
-                isolated: match self.settings(market).mode {
-                    MarginMode::Isolated => Some(Money::ZERO),
-                    MarginMode::Cross => None,
-                },
-                locked: Quantity::ZERO,
+    /// A flat position in the account's mode.
+    pub(super) fn flat(&self, market: MarketIx, leg: Leg) -> Position {
+        Position {
+            market,
+            leg,
+            quantity: Quantity::ZERO,
+            cost: Money::ZERO,
+            isolated: match self.settings(market).mode {
+                MarginMode::Isolated => Some(Money::ZERO),
+                MarginMode::Cross => None,
             },
+            locked: Quantity::ZERO,
         }
     }
 
-    /// Puts it back, unless it is flat.
+    /// Puts a position in the place of the one in its market and leg; a flat one is not kept.
     pub(super) fn put(&mut self, position: Position) {
-        if position.quantity.is_zero() {
-            return;
-        }
-        if let Err(place) = self.place(position.market, position.leg) {
-            self.positions.insert(place, position);
+        match self.place(position.market, position.leg) {
+            Ok(place) if position.quantity.is_zero() => drop(self.positions.remove(place)),
+            Ok(place) => {
+                if let Some(known) = self.positions.get_mut(place) {
+                    *known = position;
+                }
+            }
+            Err(_) if position.quantity.is_zero() => {}
+            Err(place) => self.positions.insert(place, position),
         }
     }
 
@@ -214,6 +215,44 @@ impl Account {
             }
         }
         Ok(sum)
+    }
+}
+
+/// What one change may touch of an account: a wallet, and at most one position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) asset: AssetIx,
+    pub(super) wallet: Option<Money>,
+    pub(super) leg: Option<(MarketIx, Leg)>,
+    pub(super) position: Option<Position>,
+}
+
+impl Part {
+    /// As it is now.
+    pub(super) fn of(account: &Account, asset: AssetIx, leg: Option<(MarketIx, Leg)>) -> Self {
+        let wallet = account.wallets.iter().find(|(index, _)| *index == asset).map(|(_, money)| *money);
+        let position = leg.and_then(|(market, leg)| account.position(market, leg)).cloned();
+        Self { asset, wallet, leg, position }
+    }
+
+    /// The position, or a flat one.
+    pub(super) fn position(&self, account: &Account, market: MarketIx, leg: Leg) -> Position {
+        self.position.clone().unwrap_or_else(|| account.flat(market, leg))
+    }
+
+    /// Puts it back as it was.
+    pub(super) fn put_back(self, account: &mut Account) {
+        if let Ok(place) = account.wallets.binary_search_by_key(&self.asset, |(index, _)| *index) {
+            match (self.wallet, account.wallets.get_mut(place)) {
+                (Some(before), Some((_, money))) => *money = before,
+                _ => drop(account.wallets.remove(place)),
+            }
+        }
+        match (self.position, self.leg) {
+            (Some(position), _) => account.put(position),
+            (None, Some((market, leg))) => account.positions.retain(|open| (open.market, open.leg) != (market, leg)),
+            (None, None) => {}
+        }
     }
 }
 

@@ -1,17 +1,18 @@
-//! What each account command does. Every function works on a draft; a refused draft is thrown away.
+//! What each account command does. Trades and deposits, which are many, are made in place and taken back when refused; the
+//! others work on a draft, and a refused draft is thrown away.
 
-use super::account::{Account, OrderMargin, Position, Settings, Traded, check_lock, trade};
-use super::assess::{MarginReport, initial_margin, isolated_equity, value};
-use super::shard::{Flow, Haircut, RunReply, Shard};
+use super::account::{Account, OrderMargin, Part, Position, Settings, check_lock, trade};
+use super::accounts::{Change, Place};
+use super::assess::{MarginReport, Marks, initial_margin, isolated_equity, value};
+use super::shard::{Flow, Haircut, Known, RunReply, Shard};
 use crate::command::{MarginMode, PositionMode};
-use crate::id::{AssetIx, Leg, MarketIx, Seq};
+use crate::id::{AccountId, AssetIx, Leg, MarketIx, Seq};
 use crate::instruction::{Instruction, Trade};
 use crate::money::{Money, Notional, Quantity, Rate, limit};
 use crate::number::{self, Rounding};
 use crate::reject::{Code, Reject};
-use crate::rules::Market;
+use crate::rules::{Market, Rules};
 use rust_decimal::Decimal;
-use std::sync::Arc;
 
 impl Shard {
     /// Applies a command that concerns one account, if the account is this shard's.
@@ -20,6 +21,7 @@ impl Shard {
         index: usize,
         seq: Seq,
         instruction: &Instruction,
+        known: Known,
         reply: &mut RunReply,
     ) -> Result<(), Reject> {
         let (id, market) = match instruction {
@@ -44,9 +46,17 @@ impl Shard {
         if !self.owns(id) {
             return Ok(());
         }
-        let mut draft = self.draft(id);
-        let flow = self.change(&mut draft, instruction)?;
-        self.commit(index, draft, flow)?;
+        let flow = if let Instruction::Deposit { asset, amount, .. } = instruction {
+            let change = self.deposit((id, known[0]), *asset, *amount)?;
+            let flow = change.flow;
+            self.book(index, change)?;
+            flow
+        } else {
+            let mut draft = self.draft(id);
+            let flow = self.change(&mut draft, instruction)?;
+            self.commit(index, draft, flow)?;
+            flow
+        };
         if let (Some(asset), true) = (flow.asset, flow.haircut.is_positive()) {
             reply.haircuts.push((index, Haircut { seq, asset, amount: flow.haircut }));
         }
@@ -54,13 +64,22 @@ impl Shard {
         Ok(())
     }
 
+    fn deposit(
+        &mut self,
+        account: (&AccountId, Option<Place>),
+        asset: AssetIx,
+        amount: Money,
+    ) -> Result<Change, Reject> {
+        let work = |account: &mut Account, _: &Part| {
+            account.post(asset, amount)?;
+            check_wallet(account.wallet(asset))?;
+            Ok(Flow { asset: Some(asset), inflow: amount, ..Flow::default() })
+        };
+        self.accounts.touch(account, |_| Ok((asset, None)), work)
+    }
+
     fn change(&self, draft: &mut Account, instruction: &Instruction) -> Result<Flow, Reject> {
         match instruction {
-            Instruction::Deposit { asset, amount, .. } => {
-                draft.post(*asset, *amount)?;
-                check_wallet(draft.wallet(*asset))?;
-                Ok(Flow { asset: Some(*asset), inflow: *amount, ..Flow::default() })
-            }
             Instruction::Withdraw { asset, amount, .. } => self.withdraw(draft, *asset, *amount),
             Instruction::SetMarginMode { market, mode, .. } => {
                 if draft.positions.iter().any(|position| position.market == *market) {
@@ -190,57 +209,45 @@ impl Shard {
         Ok(Flow::default())
     }
 
-    /// One side of a trade.
-    pub(super) fn side(&self, mut draft: Account, fill: &Trade, seller: bool) -> Result<(Account, Flow), Reject> {
-        let market = self.rules.market(fill.market)?.clone();
+    /// One side of a trade, made in place.
+    pub(super) fn side(&mut self, fill: &Trade, seller: bool, known: Option<Place>) -> Result<Change, Reject> {
+        let (rules, marks) = (&self.rules, &self.marks);
+        let market = rules.market(fill.market)?;
         let (party, quantity, value, fields) = if seller {
             (&fill.seller, -fill.quantity, -fill.value, SELLER)
         } else {
             (&fill.buyer, fill.quantity, fill.value, BUYER)
         };
         let house = party.account.is_house();
-        let leg = if house { Leg::Net } else { pick_leg(&draft, party.leg, fields.leg)? };
-        let mut position = draft.take(market.index, leg);
-        check_lock(&position, quantity)?;
-        check_leg(&position.quantity.plus(quantity)?, leg, fields.leg)?;
-        let done = trade(&market, &mut position, quantity, value)?;
-        check_size(&market, &position, fill, done.opened, house)?;
-        if let Some(margin) = position.isolated
-            && !done.opened.is_zero()
-        {
-            let leverage = draft.settings(market.index).leverage;
-            let needed = initial_margin(&market, Notional::new(done.opened.get()), leverage)?;
-            position.isolated = Some(margin.plus(needed)?);
-        }
-        draft.put(position);
-        draft.post(market.asset, done.realised.minus(party.fee)?)?;
-        if !house {
-            self.check_margin(&draft, &market, &done, fields.account)?;
-        }
-        check_wallet(draft.wallet(market.asset))?;
-        let revenue = party.fee.plus(done.dust)?;
-        Ok((draft, Flow { asset: Some(market.asset), revenue, ..Flow::default() }))
-    }
-
-    /// A trade is a fact of the matching engine, and may leave an account below maintenance until the next tick. It may
-    /// not post isolated margin that is not there, nor leave a flat account in debt that no liquidation could settle.
-    fn check_margin(
-        &self,
-        draft: &Account,
-        market: &Arc<Market>,
-        done: &Traded,
-        field: &'static str,
-    ) -> Result<(), Reject> {
-        let isolated = draft.settings(market.index).mode == MarginMode::Isolated;
-        let report = self.report(draft, market.asset)?;
-        let missing = |value: Money| Reject::limit(Code::InsufficientMargin, field, value.get(), Decimal::ZERO);
-        if isolated && !done.opened.is_zero() && report.available()?.is_negative() {
-            return Err(missing(report.available()?));
-        }
-        if !report.open && report.equity.is_negative() {
-            return Err(missing(report.equity));
-        }
-        Ok(())
+        let part = |account: &Account| {
+            let leg = if house { Leg::Net } else { pick_leg(account, party.leg, fields.leg)? };
+            Ok((market.asset, Some((market.index, leg))))
+        };
+        let work = |account: &mut Account, before: &Part| {
+            let leg = before.leg.map_or(Leg::Net, |(_, leg)| leg);
+            let mut position = before.position(account, market.index, leg);
+            check_lock(&position, quantity)?;
+            check_leg(&position.quantity.plus(quantity)?, leg, fields.leg)?;
+            let done = trade(market, &mut position, quantity, value)?;
+            check_size(market, &position, fill, done.opened, house)?;
+            if let Some(margin) = position.isolated
+                && !done.opened.is_zero()
+            {
+                let leverage = account.settings(market.index).leverage;
+                let needed = initial_margin(market, Notional::new(done.opened.get()), leverage)?;
+                position.isolated = Some(margin.plus(needed)?);
+            }
+            account.put(position);
+            account.post(market.asset, done.realised.minus(party.fee)?)?;
+            if !house {
+                let posts = !done.opened.is_zero() && account.settings(market.index).mode == MarginMode::Isolated;
+                check_margin(account, market.asset, (rules, marks), posts, fields.account)?;
+            }
+            check_wallet(account.wallet(market.asset))?;
+            let revenue = party.fee.plus(done.dust)?;
+            Ok(Flow { asset: Some(market.asset), revenue, ..Flow::default() })
+        };
+        self.accounts.touch((&party.account, known), part, work)
     }
 
     /// Equity of one isolated position, for those who hold a reference to both.
@@ -264,6 +271,29 @@ struct PartyFields {
 
 const BUYER: PartyFields = PartyFields { account: "buyer", leg: "buyer_leg" };
 const SELLER: PartyFields = PartyFields { account: "seller", leg: "seller_leg" };
+
+/// A trade is a fact of the matching engine, and may leave an account below maintenance until the next tick. It may not
+/// post isolated margin that is not there (`posts`), nor leave a flat account in debt that no liquidation could settle.
+fn check_margin(
+    account: &Account,
+    asset: AssetIx,
+    (rules, marks): (&Rules, &Marks),
+    posts: bool,
+    field: &'static str,
+) -> Result<(), Reject> {
+    let missing = |value: Money| Reject::limit(Code::InsufficientMargin, field, value.get(), Decimal::ZERO);
+    if posts {
+        let available = MarginReport::cross(account, asset, rules, marks)?.available()?;
+        if available.is_negative() {
+            return Err(missing(available));
+        }
+    }
+    let exposure = MarginReport::exposed(account, asset, rules, marks)?;
+    if !exposure.open && exposure.equity.is_negative() {
+        return Err(missing(exposure.equity));
+    }
+    Ok(())
+}
 
 fn refuse_under_liquidation(account: &Account, asset: AssetIx) -> Result<(), Reject> {
     if account.under_liquidation(asset) {

@@ -60,41 +60,36 @@ pub fn value(
     mark: Option<Price>,
     leverage: Option<Rate>,
 ) -> Result<Valued, Reject> {
-    let (pnl, notional) = match mark {
-        Some(mark) => (
-            market.mark_value(position.quantity, mark)?.minus(position.cost)?,
-            market.notional(position.quantity, mark)?,
-        ),
-        None => (Money::ZERO, Notional::new(position.cost.get().abs())),
-    };
-    Ok(Valued {
-        pnl,
-        notional,
-        maintenance: market.tiers.maintenance(notional, market.asset_scale)?,
-        initial: initial_margin(market, notional, leverage)?,
-    })
+    let Exposure { pnl, notional, maintenance } = value_for_breach(market, position, mark)?;
+    Ok(Valued { pnl, notional, maintenance, initial: initial_margin(market, notional, leverage)? })
 }
 
-/// PnL and maintenance margin only: what a breach depends on. The hot path of every tick.
+/// What a breach depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exposure {
+    pub(super) pnl: Money,
+    pub(super) notional: Notional,
+    pub(super) maintenance: Money,
+}
+
+/// The same figures as [`value`], without the initial margin. The hot path of every tick.
 ///
 /// # Errors
 /// Overflow only.
-pub(super) fn value_for_breach(
-    market: &Market,
-    position: &Position,
-    mark: Option<Price>,
-) -> Result<(Money, Money), Reject> {
-    let Some(mark) = mark else {
-        let valued = value(market, position, None, None)?;
-        return Ok((valued.pnl, valued.maintenance));
+pub(super) fn value_for_breach(market: &Market, position: &Position, mark: Option<Price>) -> Result<Exposure, Reject> {
+    let (pnl, notional) = match mark {
+        Some(mark) => {
+            let worth = market.mark_value(position.quantity, mark)?;
+            // The value of a linear position is its notional with a sign; that of an inverse one is rounded the other way.
+            let notional = match market.kind {
+                Kind::Linear => Notional::new(worth.get().abs()),
+                Kind::Inverse => market.notional(position.quantity, mark)?,
+            };
+            (worth.minus(position.cost)?, notional)
+        }
+        None => (Money::ZERO, Notional::new(position.cost.get().abs())),
     };
-    let worth = market.mark_value(position.quantity, mark)?;
-    // The value of a linear position is its notional with a sign; that of an inverse one is rounded the other way.
-    let notional = match market.kind {
-        Kind::Linear => Notional::new(worth.get().abs()),
-        Kind::Inverse => market.notional(position.quantity, mark)?,
-    };
-    Ok((worth.minus(position.cost)?, market.tiers.maintenance(notional, market.asset_scale)?))
+    Ok(Exposure { pnl, notional, maintenance: market.tiers.maintenance(notional, market.asset_scale)? })
 }
 
 /// Initial margin of a notional: the greater of `notional ÷ leverage` and `notional × initial rate of its tier`.
@@ -158,28 +153,28 @@ impl MarginReport {
         Ok(report)
     }
 
-    /// Is the cross scope at or below maintenance? The same answer as [`Self::cross`] and [`Self::is_breached`], without
-    /// what a breach does not depend on.
+    /// The same, without what a breach does not depend on: initial margin, order margin.
     ///
     /// # Errors
     /// Overflow only.
-    pub fn breaches(account: &Account, asset: AssetIx, rules: &Rules, marks: &Marks) -> Result<bool, Reject> {
-        let (mut equity, mut maintenance, mut open) = (account.wallet(asset), Money::ZERO, false);
+    pub(super) fn exposed(account: &Account, asset: AssetIx, rules: &Rules, marks: &Marks) -> Result<Self, Reject> {
+        let mut report = Self { balance: account.wallet(asset), ..Self::default() };
         for position in &account.positions {
             let market = rules.market(position.market)?;
             if market.asset != asset {
                 continue;
             }
             if let Some(margin) = position.isolated {
-                equity = equity.minus(margin)?;
+                report.balance = report.balance.minus(margin)?;
                 continue;
             }
-            let (pnl, needed) = value_for_breach(market, position, marks.price(position.market))?;
-            open = true;
-            equity = equity.plus(pnl)?;
-            maintenance = maintenance.plus(needed)?;
+            let exposure = value_for_breach(market, position, marks.price(position.market))?;
+            report.open = true;
+            report.pnl = report.pnl.plus(exposure.pnl)?;
+            report.maintenance = report.maintenance.plus(exposure.maintenance)?;
         }
-        Ok(open && equity <= maintenance)
+        report.equity = report.balance.plus(report.pnl)?;
+        Ok(report)
     }
 
     /// Is it at or below maintenance with a position open?

@@ -2,7 +2,8 @@
 
 use super::Scope;
 use super::account::{Account, Position};
-use super::assess::{MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
+use super::accounts::Place;
+use super::assess::{Exposure, MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
 use super::shard::Shard;
 use crate::event::Fact;
@@ -113,7 +114,7 @@ pub struct Due {
 }
 
 impl Shard {
-    /// Evaluates every account: the scopes at or below maintenance and those under liquidation.
+    /// Evaluates every account: the scopes at or below maintenance and those under liquidation. In no particular order.
     ///
     /// # Errors
     /// Overflow only, which the limits of input exclude.
@@ -126,12 +127,9 @@ impl Shard {
     }
 
     /// Evaluates some of the accounts.
-    ///
-    /// # Errors
-    /// As [`Self::evaluate`].
-    pub fn evaluate_some(&self, ids: &BTreeSet<AccountId>) -> Result<Vec<Report>, Reject> {
+    pub(super) fn evaluate_some(&self, places: &[Place]) -> Result<Vec<Report>, Reject> {
         let mut reports = Vec::new();
-        for account in ids.iter().filter_map(|id| self.accounts.get(id)) {
+        for account in places.iter().filter_map(|place| self.accounts.at(*place)) {
             self.report_account(account, &mut reports)?;
         }
         Ok(reports)
@@ -187,14 +185,14 @@ impl Shard {
 
     fn report_cross(&self, account: &Account, asset: AssetIx, reports: &mut Vec<Report>) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, Scope::Cross);
-        if liquidation.is_none() && !MarginReport::breaches(account, asset, &self.rules, &self.marks)? {
+        let margin = MarginReport::exposed(account, asset, &self.rules, &self.marks)?;
+        if liquidation.is_none() && !margin.is_breached() {
             return Ok(());
         }
-        let margin = self.report(account, asset)?;
-        let mut positions = Vec::new();
+        let mut positions = Vec::with_capacity(account.positions.len());
         for position in account.positions.iter().filter(|position| position.isolated.is_none()) {
             if self.rules.market(position.market)?.asset == asset {
-                positions.push(self.position_report(account, position)?);
+                positions.push(self.position_report(position)?);
             }
         }
         reports.push(Report {
@@ -218,7 +216,7 @@ impl Shard {
     ) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, position.scope());
         let market = self.rules.market(position.market)?;
-        let (pnl, maintenance) = value_for_breach(market, position, self.marks.price(position.market))?;
+        let Exposure { pnl, maintenance, .. } = value_for_breach(market, position, self.marks.price(position.market))?;
         let equity = position.isolated.unwrap_or_default().plus(pnl)?;
         if equity > maintenance && liquidation.is_none() {
             return Ok(());
@@ -229,14 +227,15 @@ impl Shard {
             scope: position.scope(),
             equity,
             maintenance,
-            positions: vec![self.position_report(account, position)?],
+            positions: vec![self.position_report(position)?],
             liquidation,
         });
         Ok(())
     }
 
-    fn position_report(&self, account: &Account, position: &Position) -> Result<PositionReport, Reject> {
-        let (_, valued) = self.isolated(account, position)?;
+    fn position_report(&self, position: &Position) -> Result<PositionReport, Reject> {
+        let market = self.rules.market(position.market)?;
+        let valued = value_for_breach(market, position, self.marks.price(position.market))?;
         Ok(PositionReport {
             market: position.market,
             leg: position.leg,
@@ -409,9 +408,9 @@ impl Shard {
     pub(super) fn facts_of(&self, id: &AccountId, market: Option<MarketIx>) -> Vec<Fact> {
         let Some(view) = self.view(id) else { return Vec::new() };
         let name = market.and_then(|market| self.rules.market(market).ok()).map(|market| market.name.clone());
-        let asset = |asset| Fact::AccountUpdated { account: id.clone(), asset };
+        let asset = |asset| Fact::AccountUpdated { account: id.clone(), asset: Box::new(asset) };
         let shown = |position: &PositionView| Some(&position.market) == name.as_ref();
-        let position = |position| Fact::PositionUpdated { account: id.clone(), position };
+        let position = |position| Fact::PositionUpdated { account: id.clone(), position: Box::new(position) };
         let mut positions: Vec<PositionView> = view.positions.into_iter().filter(shown).collect();
         if let (Some(account), Some(market)) = (self.accounts.get(id), market) {
             positions.extend(self.flat_views(account, market));

@@ -5,7 +5,8 @@
 //! takes the first objection of any shard as final (everything before it was agreed), and has all of them undo and redo
 //! from there. So the outcome is that of one command after another, however many shards there are.
 
-use super::account::Account;
+use super::account::{Account, Part};
+use super::accounts::{Accounts, Change, Place};
 use super::assess::Marks;
 use super::post::Posting;
 use crate::event::Fact;
@@ -14,12 +15,12 @@ use crate::hash::StateHash;
 use crate::id::{AccountId, AssetIx, LiquidationId, MarketIx, Seq};
 use crate::instruction::{Entry, Instruction, Trade};
 use crate::margin::Scope;
-use crate::money::{Money, Rate};
+use crate::money::{Money, Quantity, Rate};
 use crate::number::Sum;
 use crate::reject::{Code, Reject};
 use crate::rules::{Asset, Market, Rules};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What the shards know of the fund. It changes at a tick only.
@@ -106,6 +107,33 @@ impl Totals {
         Ok(())
     }
 
+    /// Puts one part of an account in the place of another.
+    fn replace(&mut self, before: &Part, after: &Part) -> Result<(), Reject> {
+        let sums = self.assets.entry(before.asset).or_default();
+        let figure = |part: &Part| part.wallet.unwrap_or_default().get();
+        sums.wallets.take(figure(before))?;
+        sums.wallets.add(figure(after))?;
+        let Some((market, _)) = before.leg else { return Ok(()) };
+        let figure = |part: &Part| part.position.as_ref().map_or(Money::ZERO, |held| held.cost).get();
+        sums.costs.take(figure(before))?;
+        sums.costs.add(figure(after))?;
+        let sums = self.markets.entry(market).or_default();
+        let held = |part: &Part| part.position.as_ref().map_or(Quantity::ZERO, |held| held.quantity);
+        sums.quantity.take(held(before).get())?;
+        sums.quantity.add(held(after).get())?;
+        sums.long.take(held(before).or_zero().get())?;
+        Ok(sums.long.add(held(after).or_zero().get())?)
+    }
+
+    /// Adds what a change brings beside wallets and positions.
+    fn add_flow(&mut self, flow: Flow) -> Result<(), Reject> {
+        let Some(asset) = flow.asset else { return Ok(()) };
+        let sums = self.assets.entry(asset).or_default();
+        sums.revenue.add(flow.revenue.get())?;
+        sums.inflow.add(flow.inflow.get())?;
+        Ok(sums.outflow.add(flow.outflow.get())?)
+    }
+
     /// The part of the sums that no account shows: revenue, inflow and outflow by asset.
     pub fn flows(&self) -> Vec<(AssetIx, [Sum; 3])> {
         let flows = |(asset, sums): (&AssetIx, &AssetTotals)| (*asset, [sums.revenue, sums.inflow, sums.outflow]);
@@ -158,9 +186,17 @@ pub struct RunReply {
     pub haircuts: Vec<(usize, Haircut)>,
 }
 
+/// How many entries are looked ahead: enough to hide the way to memory, few enough to stay near the processor.
+pub(super) const AHEAD: usize = 32;
+
+/// Where the accounts of an entry stand: of a trade, buyer and seller.
+pub(super) type Known = [Option<Place>; 2];
+
 enum Undo {
-    Account(AccountId, Option<Box<Account>>),
-    Sums { asset: AssetIx, revenue: Money, inflow: Money, outflow: Money },
+    Change(Box<Change>),
+    /// A whole account; none when it is new.
+    Account(Place, Option<Box<Account>>),
+    Sums(Flow),
 }
 
 /// What a change adds to the sums beside wallets and positions.
@@ -173,6 +209,13 @@ pub(super) struct Flow {
     pub(super) haircut: Money,
 }
 
+impl Flow {
+    fn reversed(self) -> Self {
+        let Self { asset, revenue, inflow, outflow, haircut } = self;
+        Self { asset, revenue: -revenue, inflow: -inflow, outflow: -outflow, haircut: -haircut }
+    }
+}
+
 /// The accounts of one shard.
 pub struct Shard {
     pub(super) index: usize,
@@ -181,7 +224,7 @@ pub struct Shard {
     pub(super) staged: Vec<Arc<Market>>,
     pub(super) marks: Arc<Marks>,
     pub(super) notices: BTreeMap<AssetIx, FundNotice>,
-    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) accounts: Accounts,
     pub(super) totals: Totals,
     /// Show accounts and positions as facts after each change?
     pub(super) shows_accounts: bool,
@@ -198,7 +241,7 @@ impl Shard {
             staged: Vec::new(),
             marks: Arc::default(),
             notices: BTreeMap::new(),
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             totals: Totals::default(),
             shows_accounts,
             undo: Vec::new(),
@@ -218,7 +261,9 @@ impl Shard {
         for account in &accounts {
             self.totals.add(account, &self.rules)?;
         }
-        self.accounts = accounts.into_iter().map(|account| (account.id.clone(), account)).collect();
+        for account in accounts {
+            self.accounts.add(account);
+        }
         if self.index == 0 {
             for (asset, [revenue, inflow, outflow]) in &core.sums {
                 let sums = self.totals.assets.entry(*asset).or_default();
@@ -240,7 +285,7 @@ impl Shard {
 
     /// Its accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values()
+        self.accounts.by_name()
     }
 
     /// One of its accounts.
@@ -288,19 +333,24 @@ impl Shard {
         }
         self.undo_to(from);
         let mut reply = RunReply::default();
+        let mut known = VecDeque::new();
         for (index, entry) in entries.iter().enumerate().skip(from) {
+            if known.is_empty() {
+                known.extend(self.look_ahead(entries.iter().skip(index)));
+            }
+            let known = known.pop_front().unwrap_or_default();
             if decided.contains_key(&index) {
                 continue;
             }
             let outcome = match &entry.instruction {
-                Instruction::Fill(fill) => match self.fill(index, fill, &mut reply) {
+                Instruction::Fill(fill) => match self.fill(index, fill, known, &mut reply) {
                     Ok(done) => done,
                     Err(objection) => {
                         reply.objection = Some(objection);
                         return reply;
                     }
                 },
-                instruction => self.account_command(index, entry.seq, instruction, &mut reply),
+                instruction => self.account_command(index, entry.seq, instruction, known, &mut reply),
             };
             if let Err(reject) = outcome {
                 reply.refused.push((index, reject));
@@ -309,70 +359,101 @@ impl Shard {
         reply
     }
 
+    /// Where the accounts of the next entries stand, as far as they are known already.
+    fn look_ahead<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<Known> {
+        let named = |entry: &'e Entry| match &entry.instruction {
+            Instruction::Fill(fill) => [Some(&fill.buyer.account), Some(&fill.seller.account)],
+            Instruction::Deposit { account, .. } => [Some(account), None],
+            _ => [None, None],
+        };
+        let ids: Vec<[Option<&AccountId>; 2]> = entries.take(AHEAD).map(named).collect();
+        self.accounts.places(&ids)
+    }
+
     fn undo_to(&mut self, from: usize) {
         while self.undo.last().is_some_and(|(index, _)| *index >= from) {
             // The sums held these very figures before, so taking them back cannot overflow.
             if let Some((_, undo)) = self.undo.pop() {
                 let undone = match undo {
-                    Undo::Account(id, before) => self.restore(&id, before),
-                    Undo::Sums { asset, revenue, inflow, outflow } => self.add_sums(asset, -revenue, -inflow, -outflow),
+                    Undo::Change(change) => self.take_back(*change),
+                    Undo::Account(place, before) => self.restore(place, before),
+                    Undo::Sums(flow) => self.totals.add_flow(flow.reversed()),
                 };
                 assert!(undone.is_ok(), "a change that fitted can be undone");
             }
         }
     }
 
-    fn restore(&mut self, id: &AccountId, before: Option<Box<Account>>) -> Result<(), Reject> {
-        if let Some(after) = self.accounts.remove(id) {
-            self.totals.take(&after, &self.rules)?;
+    fn take_back(&mut self, change: Change) -> Result<(), Reject> {
+        self.totals.replace(&change.after, &change.before)?;
+        self.totals.add_flow(change.flow.reversed())?;
+        self.accounts.take_back(change);
+        Ok(())
+    }
+
+    fn restore(&mut self, place: Place, before: Option<Box<Account>>) -> Result<(), Reject> {
+        if let Some(after) = self.accounts.at(place) {
+            self.totals.take(after, &self.rules)?;
         }
-        if let Some(before) = before {
-            self.totals.add(&before, &self.rules)?;
-            self.accounts.insert(id.clone(), *before);
+        match (before, self.accounts.at_mut(place)) {
+            (Some(before), Some(account)) => {
+                self.totals.add(&before, &self.rules)?;
+                *account = *before;
+            }
+            // It came last: whatever came after it has been undone.
+            _ => drop(self.accounts.drop_last()),
         }
         Ok(())
     }
 
-    fn add_sums(&mut self, asset: AssetIx, revenue: Money, inflow: Money, outflow: Money) -> Result<(), Reject> {
-        let sums = self.totals.assets.entry(asset).or_default();
-        sums.revenue.add(revenue.get())?;
-        sums.inflow.add(inflow.get())?;
-        Ok(sums.outflow.add(outflow.get())?)
-    }
-
-    /// The account as it is, or a new one.
+    /// A copy of the account, or a new one.
     pub(super) fn draft(&self, id: &AccountId) -> Account {
         self.accounts.get(id).cloned().unwrap_or_else(|| Account::new(id.clone()))
     }
 
     /// Puts a changed account in the place of the old one and keeps the sums true. Refused changes never get here.
     pub(super) fn commit(&mut self, index: usize, after: Account, flow: Flow) -> Result<(), Reject> {
-        let id = after.id.clone();
-        if let Some(before) = self.accounts.get(&id) {
+        let place = self.accounts.place(&after.id);
+        let known = place.and_then(|place| self.accounts.at_mut(place));
+        if let Some(before) = &known {
             self.totals.take(before, &self.rules)?;
         }
         self.totals.add(&after, &self.rules)?;
-        let before = self.accounts.insert(id.clone(), after);
-        if let Some(asset) = flow.asset {
-            self.add_sums(asset, flow.revenue, flow.inflow, flow.outflow)?;
-        }
+        let (place, before) = match (place, known) {
+            (Some(place), Some(known)) => (place, Some(std::mem::replace(known, after))),
+            _ => (self.accounts.add(after), None),
+        };
+        self.totals.add_flow(flow)?;
         if self.count > 1 {
-            self.undo.push((index, Undo::Account(id, before.map(Box::new))));
-            if let Some(asset) = flow.asset {
-                let Flow { revenue, inflow, outflow, .. } = flow;
-                self.undo.push((index, Undo::Sums { asset, revenue, inflow, outflow }));
-            }
+            self.undo.push((index, Undo::Account(place, before.map(Box::new))));
+            self.undo.push((index, Undo::Sums(flow)));
+        }
+        Ok(())
+    }
+
+    /// Keeps the sums true after a change made in place.
+    pub(super) fn book(&mut self, index: usize, change: Change) -> Result<(), Reject> {
+        self.totals.replace(&change.before, &change.after)?;
+        self.totals.add_flow(change.flow)?;
+        if self.count > 1 {
+            self.undo.push((index, Undo::Change(Box::new(change))));
         }
         Ok(())
     }
 
     /// Both sides here: decided here. One side here: applied, or objected to. None: nothing.
-    fn fill(&mut self, index: usize, fill: &Trade, reply: &mut RunReply) -> Result<Result<(), Reject>, Objection> {
+    fn fill(
+        &mut self,
+        index: usize,
+        fill: &Trade,
+        known: Known,
+        reply: &mut RunReply,
+    ) -> Result<Result<(), Reject>, Objection> {
         let (buys, sells) = (self.owns(&fill.buyer.account), self.owns(&fill.seller.account));
         if !buys && !sells {
             return Ok(Ok(()));
         }
-        match (self.fill_sides(index, fill, buys, sells, reply), buys && sells) {
+        match (self.fill_sides(index, fill, (buys, sells), known, reply), buys && sells) {
             (Ok(()), _) => Ok(Ok(())),
             (Err((_, reject)), true) => Ok(Err(reject)),
             (Err((seller, reject)), false) => Err(Objection { index, seller, reject }),
@@ -383,33 +464,29 @@ impl Shard {
         &mut self,
         index: usize,
         fill: &Trade,
-        buys: bool,
-        sells: bool,
+        (buys, sells): (bool, bool),
+        [buyer, seller]: Known,
         reply: &mut RunReply,
     ) -> Result<(), (bool, Reject)> {
-        let mut done: Vec<(Account, Flow)> = Vec::with_capacity(2);
-        if buys {
-            let draft = self.draft(&fill.buyer.account);
-            let after = self.side(draft, fill, false).map_err(|reject| (false, reject))?;
-            done.push(after);
-        }
-        if sells {
-            let known = done.iter().position(|(account, _)| account.id == fill.seller.account);
-            let (draft, earlier) = match known {
-                Some(place) => {
-                    let (account, flow) = done.remove(place);
-                    (account, flow)
+        let buyer = buys.then(|| self.side(fill, false, buyer)).transpose().map_err(|reject| (false, reject))?;
+        let seller = match sells.then(|| self.side(fill, true, seller)).transpose() {
+            Ok(seller) => seller,
+            Err(reject) => {
+                if let Some(buyer) = buyer {
+                    self.accounts.take_back(buyer);
                 }
-                None => (self.draft(&fill.seller.account), Flow::default()),
-            };
-            let (after, mut flow) = self.side(draft, fill, true).map_err(|reject| (true, reject))?;
-            flow.revenue = flow.revenue.plus(earlier.revenue).map_err(|error| (true, error.into()))?;
-            done.push((after, flow));
+                return Err((true, reject));
+            }
+        };
+        for change in buyer.into_iter().chain(seller) {
+            self.book(index, change).map_err(|reject| (false, reject))?;
         }
-        for (after, flow) in done {
-            let id = after.id.clone();
-            self.commit(index, after, flow).map_err(|reject| (false, reject))?;
-            self.show(index, &id, Some(fill.market), reply);
+        let (buyer, seller) = (&fill.buyer.account, &fill.seller.account);
+        if buys {
+            self.show(index, buyer, Some(fill.market), reply);
+        }
+        if sells && !(buys && buyer == seller) {
+            self.show(index, seller, Some(fill.market), reply);
         }
         Ok(())
     }

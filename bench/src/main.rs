@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `micro` (without a word) | what a tick and a fill cost |
 //! | `crash` | kills the real daemon again and again and checks that nothing acknowledged is lost or done twice |
-//! | `durable` | durable commands a second, beside the bare disk and PostgreSQL |
+//! | `durable` | durable commands a second, beside the bare disk, SQLite and PostgreSQL |
 //! | `damage` | what one flipped bit does to the journal, and to the same journal in SQLite |
 //! | `latency` | time to a durable answer under an open-loop load |
 //! | `coldstart` | time from a cold start to serving, with a million accounts and a million commands to replay |
@@ -55,7 +55,7 @@ enum Command {
     Micro(micro::Micro),
     /// Kill the daemon at random instants; check that nothing acknowledged is lost and nothing is done twice.
     Crash(crash::Crash),
-    /// Durable commands a second, beside plain files and PostgreSQL, in one interleaved run.
+    /// Durable commands a second, beside plain files, SQLite and PostgreSQL, in one interleaved run.
     Durable(durable::Durable),
     /// Flip one bit after another in what a crash leaves of the journal, and of the same journal in SQLite.
     Damage(damage::Damage),

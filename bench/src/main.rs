@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `micro` (without a word) | what a tick and a fill cost |
 //! | `crash` | kills the real daemon again and again and checks that nothing acknowledged is lost or done twice |
-//! | `durable` | durable commands a second, beside the bare disk and PostgreSQL |
+//! | `durable` | durable commands a second, beside the bare disk, SQLite and PostgreSQL |
+//! | `damage` | what one flipped bit does to the journal, and to the same journal in SQLite |
 //! | `latency` | time to a durable answer under an open-loop load |
 //! | `coldstart` | time from a cold start to serving, with a million accounts and a million commands to replay |
 //! | `flood` | memory and answers under an endless flood |
@@ -20,6 +21,7 @@
 mod coldstart;
 mod crash;
 mod daemon;
+mod damage;
 mod durable;
 mod figures;
 mod flood;
@@ -27,6 +29,7 @@ mod http;
 mod latency;
 mod micro;
 mod scratch;
+mod sqlite;
 mod venue;
 mod world;
 
@@ -52,8 +55,10 @@ enum Command {
     Micro(micro::Micro),
     /// Kill the daemon at random instants; check that nothing acknowledged is lost and nothing is done twice.
     Crash(crash::Crash),
-    /// Durable commands a second, beside plain files and PostgreSQL, in one interleaved run.
+    /// Durable commands a second, beside plain files, SQLite and PostgreSQL, in one interleaved run.
     Durable(durable::Durable),
+    /// Flip one bit after another in what a crash leaves of the journal, and of the same journal in SQLite.
+    Damage(damage::Damage),
     /// Time to a durable answer at a fixed rate of commands, counted from the instant each was due.
     Latency(latency::Latency),
     /// Time from a cold start to serving: newest snapshot and replay.
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         Command::Micro(options) => micro::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Durable(options) => durable::run(&options),
+        Command::Damage(options) => damage::run(&options),
         Command::Latency(options) => latency::run(&options),
         Command::Coldstart(options) => coldstart::run(&options),
         Command::Flood(options) => flood::run(&options),

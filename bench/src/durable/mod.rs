@@ -1,5 +1,5 @@
-//! Durable commands a second: the bare disk, the journal alone, the whole of Backstop, and PostgreSQL doing the same
-//! settlement; in turn within every round of one run, so that what the machine does meanwhile meets all of them.
+//! Durable commands a second: the bare disk, the journal alone, the same in SQLite, the whole of Backstop, and PostgreSQL
+//! doing the same settlement; in turn within every round of one run, so that what the machine does meanwhile meets all of them.
 
 mod contest;
 mod liquidations;
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Durable) -> Result<(), Failed> {
     let mut contest = Contest::default();
     for (commands, bytes) in BATCHES.into_iter().zip(&bytes) {
         plain::enter(&mut contest, scratch.path(), commands, *bytes);
-        plain::enter_journal(&mut contest, scratch.path(), commands, &world);
+        plain::enter_journals(&mut contest, scratch.path(), commands, &world);
     }
     whole::enter_process(&mut contest, options, scratch.path(), &world);
     let _daemon = match &options.binary {
@@ -92,6 +92,9 @@ fn print_ratios(contest: &Contest) {
         let journal = contest.best(plain::JOURNAL, &at(commands));
         show(&format!("journal alone : plain append, {commands} to a batch"), over(journal, append));
         show(&format!("journal alone : fastest plain file, {commands} to a batch"), over(journal, best));
+        let sqlite = contest.best(plain::SQLITE, &at(commands));
+        show(&format!("SQLite : plain append, {commands} to a batch"), over(sqlite, append));
+        show(&format!("journal alone : SQLite, {commands} to a batch"), over(journal, sqlite));
     }
     let process = contest.best(whole::PROCESS, "");
     let (append, singly) = (contest.best(plain::APPEND, ""), contest.best(postgres::SINGLY, ""));

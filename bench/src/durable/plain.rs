@@ -1,13 +1,14 @@
 //! The bare disk: the bytes of the journal's batches, written and synced by the shortest programs there can be; and the
-//! journal alone beside it.
+//! journal alone beside it, in files and in SQLite.
 
 use super::contest::Contest;
 use super::{BATCHES, at};
 use crate::Failed;
 use crate::scratch::{self, Scratch};
+use crate::sqlite::SqliteJournal;
 use crate::venue::{self, Kept};
 use crate::world::World;
-use backstop_actors::journal::Written;
+use backstop_actors::journal::{Position, Written};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -25,6 +26,8 @@ const ZEROED: &str = "plain file, written with zeros before + fdatasync";
 pub(super) const ALL: [&str; 3] = [APPEND, RESERVED, ZEROED];
 /// The journal, and nothing behind it.
 pub(super) const JOURNAL: &str = "journal alone";
+/// The same records in SQLite.
+pub(super) const SQLITE: &str = "the same records in SQLite, a row a batch (WAL, synchronous=FULL)";
 
 /// A measurement ends after so long, or so many batches.
 const TIME_MAX: Duration = Duration::from_millis(1_500);
@@ -99,15 +102,33 @@ fn batch(world: &World, commands: usize, place: usize) -> Vec<Written> {
     venue::written(1_760_000_000_000 + place as u64, fills)
 }
 
-/// Enters the journal alone for one size of batch.
-pub(super) fn enter_journal(contest: &mut Contest, dir: &Path, commands: usize, world: &Rc<World>) {
-    let (dir, world) = (dir.to_path_buf(), Rc::clone(world));
-    contest.enter(JOURNAL, at(commands), move || {
-        let scratch = Scratch::new(Some(&dir), "journal")?;
-        let mut kept = Kept::new(scratch.path())?;
-        let some: Vec<Vec<Written>> = (0..8).map(|place| batch(&world, commands, place)).collect();
-        rate(commands, |place| some.get(place % 8).map_or(Ok(()), |batch| kept.append(batch).map(drop)))
-    });
+/// Begins a store in a folder.
+type Begin = fn(&Path) -> Result<Append, Failed>;
+/// Keeps a batch.
+type Append = Box<dyn FnMut(&[Written]) -> Result<Position, Failed>>;
+
+fn journal(dir: &Path) -> Result<Append, Failed> {
+    let mut kept = Kept::new(dir)?;
+    Ok(Box::new(move |batch| kept.append(batch)))
+}
+
+fn sqlite(dir: &Path) -> Result<Append, Failed> {
+    let mut journal = SqliteJournal::begin(&dir.join("journal.db"))?;
+    Ok(Box::new(move |batch| journal.append(batch)))
+}
+
+/// Enters the journal alone for one size of batch, in files and in SQLite.
+pub(super) fn enter_journals(contest: &mut Contest, dir: &Path, commands: usize, world: &Rc<World>) {
+    let stores: [(_, Begin); 2] = [(JOURNAL, journal), (SQLITE, sqlite)];
+    for (what, begin) in stores {
+        let (dir, world) = (dir.to_path_buf(), Rc::clone(world));
+        contest.enter(what, at(commands), move || {
+            let scratch = Scratch::new(Some(&dir), "journal")?;
+            let mut append = begin(scratch.path())?;
+            let some: Vec<Vec<Written>> = (0..8).map(|place| batch(&world, commands, place)).collect();
+            rate(commands, |place| some.get(place % 8).map_or(Ok(()), |batch| append(batch).map(drop)))
+        });
+    }
 }
 
 /// How many bytes the journal writes for a batch of each size.

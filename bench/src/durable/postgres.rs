@@ -3,6 +3,9 @@
 
 use super::contest::Contest;
 use crate::Failed;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -26,9 +29,23 @@ const ONE: &str = r"\set id random(1, 50000)
 WITH a AS (UPDATE account SET balance = balance - :paid WHERE id = :id RETURNING balance), l AS (INSERT INTO ledger (account, kind, amount, balance) SELECT :id, kind, :paid, a.balance FROM a, generate_series(1, 3) kind) UPDATE fund SET cash = cash + :paid WHERE id = 1;
 ";
 
-const MANY: &str = r"\set start random(1, 50000)
-WITH s AS (SELECT (:start + g) % 50000 + 1 AS id, g % 1000 AS paid FROM generate_series(1, SIZE) g), a AS (UPDATE account SET balance = balance - s.paid FROM s WHERE account.id = s.id RETURNING account.id, account.balance, s.paid), l AS (INSERT INTO ledger (account, kind, amount, balance) SELECT a.id, kind, a.paid, a.balance FROM a, generate_series(1, 3) kind) UPDATE fund SET cash = cash + (SELECT sum(paid) FROM a) WHERE id = 1;
-";
+/// Statements of each size: the server sees another one each time, as it would from a client that has something to say.
+const STATEMENTS: u64 = 16;
+
+/// A set of settlements as a client sends it: who and how much, decided elsewhere.
+fn many(size: u32, seed: u64) -> String {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut accounts = BTreeSet::new();
+    while accounts.len() < size as usize {
+        accounts.insert(random.next_u32() % 50_000 + 1);
+    }
+    let listed = |numbers: &mut dyn Iterator<Item = u32>| numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let ids = listed(&mut accounts.iter().copied());
+    let amounts = listed(&mut accounts.iter().map(|_| random.next_u32() % 1_000 + 1));
+    format!(
+        "WITH s AS (SELECT * FROM unnest('{{{ids}}}'::int[], '{{{amounts}}}'::numeric[]) AS s (id, paid)), a AS (UPDATE account SET balance = balance - s.paid FROM s WHERE account.id = s.id RETURNING account.id, account.balance, s.paid), l AS (INSERT INTO ledger (account, kind, amount, balance) SELECT a.id, kind, a.paid, a.balance FROM a, generate_series(1, 3) kind) UPDATE fund SET cash = cash + (SELECT sum(paid) FROM a) WHERE id = 1;\n"
+    )
+}
 
 /// A cluster of its own; stopped and removed when dropped.
 pub(super) struct Cluster {
@@ -122,17 +139,28 @@ impl Cluster {
         Ok(())
     }
 
-    /// Transactions a second of a script.
-    fn measure(&self, script: &str, clients: usize, seconds: u64) -> Result<f64, Failed> {
+    /// Transactions a second of some scripts, of which each transaction takes one.
+    fn measure(&self, scripts: &[String], clients: usize, seconds: u64) -> Result<f64, Failed> {
         self.sql("TRUNCATE ledger")?;
         self.sql("VACUUM account, fund")?;
         self.sql("CHECKPOINT")?;
-        let file = self.home.join("script.sql");
-        std::fs::write(&file, script)?;
         let (clients, threads, time) = (clients.to_string(), clients.min(2).to_string(), seconds.to_string());
         let mut bench = self.command("pgbench");
-        bench.arg("-h").arg(&self.home).args(["-U", "bench", "-n", "-M", "prepared", "--max-tries=20"]);
-        bench.args(["-c", &clients, "-j", &threads, "-T", &time, "-f"]).arg(&file).arg("postgres");
+        bench.arg("-h").arg(&self.home).args([
+            "-U",
+            "bench",
+            "-n",
+            "-M",
+            if scripts.len() > 1 { "simple" } else { "prepared" },
+            "--max-tries=20",
+        ]);
+        bench.args(["-c", &clients, "-j", &threads, "-T", &time]);
+        for (number, script) in scripts.iter().enumerate() {
+            let file = self.home.join(format!("script-{number}.sql"));
+            std::fs::write(&file, script)?;
+            bench.arg("-f").arg(&file);
+        }
+        bench.arg("postgres");
         let text = done(&mut bench)?;
         let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
         rate.ok_or_else(|| format!("pgbench says no rate: {text}").into())
@@ -159,15 +187,16 @@ fn done(command: &mut Command) -> Result<String, Failed> {
 pub(super) fn enter(contest: &mut Contest, cluster: &Rc<Cluster>, seconds: u64) {
     for clients in [1, 8, 32] {
         let cluster = Rc::clone(cluster);
-        contest.enter(SINGLY, format!("{clients} clients"), move || cluster.measure(ONE, clients, seconds));
+        contest
+            .enter(SINGLY, format!("{clients} clients"), move || cluster.measure(&[ONE.to_owned()], clients, seconds));
     }
     for size in [100_u32, 1_000] {
         for clients in [1, 8] {
             let how =
                 format!("{} settlements to a transaction, {clients} clients", crate::figures::grouped(size.into()));
-            let script = MANY.replace("SIZE", &size.to_string());
+            let scripts: Vec<String> = (0..STATEMENTS).map(|seed| many(size, seed)).collect();
             let cluster = Rc::clone(cluster);
-            contest.enter(SET, how, move || Ok(cluster.measure(&script, clients, seconds)? * f64::from(size)));
+            contest.enter(SET, how, move || Ok(cluster.measure(&scripts, clients, seconds)? * f64::from(size)));
         }
     }
 }

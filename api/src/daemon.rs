@@ -163,9 +163,10 @@ pub(crate) async fn run(
             halt = halted.recv() => halt.map_or(Ok(()), |halt| Err(DaemonError::Halted(halt)))?,
         }
     } else {
-        handle.stop(true).await;
+        // Whoever waits for an answer waits for one that will not come.
+        handle.stop(false).await;
     }
-    admin_handle.stop(true).await;
+    admin_handle.stop(false).await;
     halt.shut_down();
     ended
 }

@@ -7,6 +7,7 @@ mod crash;
 
 use common::{Daemon, Scratch, backstop, code, ended, text};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const STILL: [&str; 2] = ["--mark-interval-ms", "0"];
@@ -312,6 +313,28 @@ fn a_directory_that_cannot_be_written_ends_with_74() {
         .output()
         .unwrap();
     assert_eq!(code(&output), 74, "{output:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
+    let data = Scratch::absent("twice");
+    let daemon = Daemon::over(&data, &STILL);
+    daemon.apply(crash::OPENED);
+    let hash = daemon.state_hash();
+    // A request that never ends holds the first one up.
+    let mut held = daemon.connect();
+    let head =
+        "POST /v1/commands HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: 99\r\n\r\n{";
+    held.write_all(head.as_bytes()).unwrap();
+    // It is being read when the next one is answered.
+    assert_eq!(daemon.get("/v1/status").status, 200);
+    daemon.signal("TERM");
+    while daemon.admin("/readyz").status == 200 {}
+    daemon.admin("/readyz").is_problem(503, "shutting_down");
+    let (status, log) = daemon.end_by("TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("ended at once"), "{log}");
+    assert_eq!(Daemon::over(&data, &STILL).state_hash(), hash);
 }
 
 #[test]

@@ -279,10 +279,15 @@ impl Daemon {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Sends a signal; how it ended, and its log.
-    pub(crate) fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let kill = format!("kill -{signal} {}", self.running.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Sends a signal; how it ended, and its log.
+    pub(crate) fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal);
         let status = self.running.child.wait().unwrap();
         (status, self.running.log.take().unwrap().join().unwrap())
     }

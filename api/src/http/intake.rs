@@ -1,4 +1,4 @@
-//! Bodies of commands: so many bytes in all, so long for each. Above that a request is turned away before it is read.
+//! Bodies of commands: so many bytes in all, so long for each. Above that a request is turned away and nothing of it kept.
 
 use super::problem::Problem;
 use super::{Api, BODY_MAX};
@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use backstop_actors::telemetry;
+use futures_util::StreamExt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,7 +59,12 @@ impl FromRequest for Body {
         let Some(_room) = room else {
             telemetry::turned_away("overloaded");
             let problem = Problem::later("overloaded", "too many bytes of commands are waiting", RETRY_AFTER_MS);
-            return Box::pin(async { Err(problem) });
+            let payload = payload.take();
+            return Box::pin(async {
+                // Read to its end and kept nowhere: who is cut off while sending would not see the answer.
+                let _ = tokio::time::timeout(PATIENCE, discard(payload)).await;
+                Err(problem)
+            });
         };
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
@@ -67,6 +73,16 @@ impl FromRequest for Body {
             let bytes = read.map_err(late)?.map_err(|error| unreadable(&error))?;
             Ok(Self { bytes, _room })
         })
+    }
+}
+
+async fn discard(mut payload: dev::Payload) {
+    let mut left = BODY_MAX;
+    while let Some(Ok(chunk)) = payload.next().await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 

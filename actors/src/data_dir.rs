@@ -13,7 +13,7 @@ mod migrate;
 use crate::disk::{self, Disk, RealDisk};
 use crate::gateway::KeptProducer;
 use crate::history::{History, HistoryError};
-use crate::journal::{self, Cut, FileJournal, JournalError, Position};
+use crate::journal::{self, Cut, FileJournal, JournalError, JournalStore, Position};
 use crate::snapshot::{self, Fault, Shelf};
 use backstop_engine::id::Seq;
 use backstop_engine::margin::Account;

@@ -36,15 +36,7 @@ pub async fn replay(
     let (disk, folder, reported) = (data.disk().clone(), data.journal(), halt.clone());
     let reader = std::thread::Builder::new().name("replay".to_owned()).spawn(move || {
         let mut reader = Reader { pieces, piece: Vec::new(), replayed: Replayed::default() };
-        let done = journal::read(disk.as_ref(), &folder, &from, |found| {
-            let commands = found.record.commands().map_err(|unsound| JournalError::Damaged {
-                path: found.path.to_owned(),
-                offset: found.offset,
-                after: found.record.first.saturating_sub(1),
-                damage: unsound.into(),
-            })?;
-            reader.take(commands)
-        });
+        let done = journal::read(disk.as_ref(), &folder, &from, |found| reader.take(found.commands()?));
         match done.and_then(|_| reader.send()) {
             Ok(()) => reader.replayed,
             Err(Ended::Journal(error)) => {

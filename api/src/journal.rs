@@ -63,12 +63,7 @@ fn each(
 ) -> Result<(Position, Option<Cut>), ShowError> {
     let data = DataDir::look(&look.data_dir)?;
     journal::read(data.disk().as_ref(), &data.journal(), &Position::default(), |found| {
-        let commands = found.record.commands().map_err(|unsound| JournalError::Damaged {
-            path: found.path.to_owned(),
-            offset: found.offset,
-            after: found.record.first.saturating_sub(1),
-            damage: unsound.into(),
-        })?;
+        let commands = found.commands()?;
         take(&found, commands)
     })
 }

@@ -5,6 +5,7 @@ use crate::daemon::{self, DaemonError, Setup};
 use crate::demo;
 use crate::store;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::sync::oneshot;
 
@@ -15,6 +16,8 @@ enum PlayError {
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
+    #[error("{}: the demo begins with a data directory in which nothing is kept yet", .0.display())]
+    Used(PathBuf),
     #[error("the demo ended without a result")]
     Lost,
 }
@@ -24,6 +27,7 @@ impl PlayError {
         match self {
             Self::Daemon(error) => error.code(),
             Self::Demo(error) => error.code(),
+            Self::Used(_) => crate::exit::USAGE,
             Self::Lost => crate::exit::SOFTWARE,
         }
     }
@@ -42,7 +46,13 @@ fn play(options: Demo) -> Result<(), PlayError> {
     let shards = usize::from(options.shards);
     let keep = options.keep.clone();
     let store = match &options.data_dir {
-        Some(root) => Some((store::open(root).map_err(DaemonError::from)?, &keep)),
+        Some(root) => {
+            let store = store::open(root).map_err(DaemonError::from)?;
+            if !store.is_empty() {
+                return Err(PlayError::Used(root.clone()));
+            }
+            Some((store, &keep))
+        }
         None => None,
     };
     let setup = Setup { store, api, admin, shards, accepts_time: true, mark_interval: None };

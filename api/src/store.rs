@@ -7,7 +7,7 @@ use backstop_actors::data_dir::{DataDir, DataError, Findings, Recovered, Start};
 use backstop_actors::gateway::{GatewayConfig, SnapshotPolicy};
 use backstop_actors::halt::HaltSender;
 use backstop_actors::history::History;
-use backstop_actors::journal::{Damage, JournalError, MemoryJournal, Position};
+use backstop_actors::journal::{Damage, JournalError, JournalStore, MemoryJournal, Position};
 use backstop_actors::recovery;
 use backstop_actors::snapshot::SnapshotHandle;
 use backstop_actors::topology::{self, Placement, Plan, Topology};
@@ -28,6 +28,13 @@ pub(crate) fn open(root: &Path) -> Result<Store, DataError> {
     let mut recovered = data.recover()?;
     recovered.findings.migrated = migrated;
     Ok(Store { data, recovered, opened })
+}
+
+impl Store {
+    /// Has nothing been kept yet?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.recovered.journal.position().batch == 0
+    }
 }
 
 /// A data directory whose history is to be built anew.

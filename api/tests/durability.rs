@@ -353,6 +353,8 @@ fn the_demo_keeps_a_journal_that_replays_to_the_same_state_on_any_number_of_shar
         data.path(),
     ]);
     assert_eq!(code(&played), 0, "{}", text(&played.stderr));
+    let again = ended(&["demo", "--accounts", "300", "--exit", "--data-dir", data.path()]);
+    assert_eq!(code(&again), 64, "it does not go on from what is there: {again:?}");
     let exported = Scratch::new("demo.ndjson", ended(&["journal", "export", "--data-dir", data.path()]).stdout);
     let hashes: Vec<Value> = ["1", "16"]
         .iter()

@@ -88,9 +88,10 @@ pub(crate) fn with<T>(
         }
         let done = work(&topology).await;
         topology.stop().await;
+        // From here on actors may end, as those on this thread do with it.
+        halt.shut_down();
         done
     });
-    halt.shut_down();
     System::current().stop();
     drop(data);
     match halted.try_recv() {

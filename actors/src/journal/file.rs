@@ -104,7 +104,6 @@ pub struct FileJournal {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     file: Box<dyn DiskFile>,
-    path: PathBuf,
     written: u64,
     limit: u64,
     last: Position,
@@ -120,10 +119,10 @@ impl FileJournal {
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, limit: u64) -> Result<(Self, Option<Cut>), JournalError> {
         disk::sweep(disk.as_ref(), folder).map_err(JournalError::io(folder))?;
         let Some((first, path)) = segments(disk.as_ref(), folder)?.pop() else {
-            let (path, file) = begin(disk.as_ref(), folder, &Position::default()).map_err(JournalError::io(folder))?;
+            let file = begin(disk.as_ref(), folder, &Position::default()).map_err(JournalError::io(folder))?;
             let written = u64::try_from(segment::HEAD).unwrap_or(u64::MAX);
             let (folder, last) = (folder.to_owned(), Position::default());
-            return Ok((Self { disk, folder, file, path, written, limit, last, time: 0, sealed: true }, None));
+            return Ok((Self { disk, folder, file, written, limit, last, time: 0, sealed: true }, None));
         };
         let bytes = disk.read(&path).map_err(JournalError::io(&path))?;
         let (mut reader, mut time) = (open_segment(&path, first, &bytes)?, 0);
@@ -148,12 +147,7 @@ impl FileJournal {
         let file = disk.append(&path).map_err(JournalError::io(&path))?;
         let written = u64::try_from(end).unwrap_or(u64::MAX);
         let (folder, sealed) = (folder.to_owned(), cut.is_none() && reader.is_sealed());
-        Ok((Self { disk, folder, file, path, written, limit, last, time, sealed }, cut))
-    }
-
-    /// Where the journal stands.
-    pub fn position(&self) -> Position {
-        self.last
+        Ok((Self { disk, folder, file, written, limit, last, time, sealed }, cut))
     }
 
     fn write(&mut self, kind: Kind, commands: &[Written]) -> io::Result<Position> {
@@ -165,7 +159,7 @@ impl FileJournal {
         let (bytes, position) = record::encode(kind, &self.last, commands, self.time).map_err(io::Error::other)?;
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.written.saturating_add(length) > self.limit && self.last.batch > 0 {
-            (self.path, self.file) = begin(self.disk.as_ref(), &self.folder, &self.last)?;
+            self.file = begin(self.disk.as_ref(), &self.folder, &self.last)?;
             self.written = u64::try_from(segment::HEAD).unwrap_or(u64::MAX);
         }
         self.file.write(&bytes)?;
@@ -178,11 +172,10 @@ impl FileJournal {
 }
 
 /// Begins the segment after a position.
-fn begin(disk: &dyn Disk, folder: &Path, last: &Position) -> io::Result<(PathBuf, Box<dyn DiskFile>)> {
+fn begin(disk: &dyn Disk, folder: &Path, last: &Position) -> io::Result<Box<dyn DiskFile>> {
     let path = folder.join(segment::name(last));
     disk::write_whole(disk, &path, |file| file.write(&segment::head(last)))?;
-    let file = disk.append(&path)?;
-    Ok((path, file))
+    disk.append(&path)
 }
 
 impl JournalStore for FileJournal {
@@ -217,6 +210,21 @@ pub struct Found<'a> {
     pub offset: usize,
     /// The record.
     pub record: record::Record<'a>,
+}
+
+impl Found<'_> {
+    /// Its commands.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`].
+    pub fn commands(&self) -> Result<Vec<Written>, JournalError> {
+        self.record.commands().map_err(|unsound| JournalError::Damaged {
+            path: self.path.to_owned(),
+            offset: self.offset,
+            after: self.record.first.saturating_sub(1),
+            damage: unsound.into(),
+        })
+    }
 }
 
 /// Reads the records after a position, to the end, and says where that is. A torn end is passed over.

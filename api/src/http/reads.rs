@@ -173,14 +173,24 @@ async fn look(api: &Api, look: Look, query: &PageQuery) -> Result<HttpResponse, 
     Ok(page(items.iter().map(|item| &item.body).collect(), more, last, seq))
 }
 
+/// A list of a fund that is there.
+async fn of_fund(
+    api: &Api,
+    asset: String,
+    what: fn(String) -> Look,
+    query: &PageQuery,
+) -> Result<HttpResponse, Problem> {
+    let (_, rules, _) = rules(api).await?;
+    rules.asset_named(&asset).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
+    look(api, what(asset), query).await
+}
+
 async fn ledger(
     api: web::Data<Api>,
     name: web::Path<String>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (_, rules, _) = rules(&api).await?;
-    rules.asset_named(&name).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
-    look(&api, Look::Ledger(name.into_inner()), &query).await
+    of_fund(&api, name.into_inner(), Look::Ledger, &query).await
 }
 
 /// The sums of each UTC day.
@@ -189,9 +199,7 @@ async fn daily(
     name: web::Path<String>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (_, rules, _) = rules(&api).await?;
-    rules.asset_named(&name).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
-    look(&api, Look::Daily(name.into_inner()), &query).await
+    of_fund(&api, name.into_inner(), Look::Daily, &query).await
 }
 
 async fn liquidations(api: web::Data<Api>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {

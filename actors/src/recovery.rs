@@ -38,13 +38,13 @@ pub async fn replay(
         let mut reader = Reader { pieces, piece: Vec::new(), replayed: Replayed::default() };
         let done = journal::read(disk.as_ref(), &folder, &from, |found| reader.take(found.commands()?));
         match done.and_then(|_| reader.send()) {
-            Ok(()) => reader.replayed,
+            Ok(()) => Ok(reader.replayed),
             Err(Ended::Journal(error)) => {
                 reported.halt(error.into());
-                Replayed::default()
+                Err(Refusal::Halted)
             }
             // The other side has reported why.
-            Err(Ended::Gone) => Replayed::default(),
+            Err(Ended::Gone) => Err(Refusal::Halted),
         }
     });
     let reader = reader.map_err(|error| {
@@ -62,7 +62,8 @@ pub async fn replay(
     while let Some(done) = on_the_way.next().await {
         done?;
     }
-    reader.join().map_err(|_| Refusal::Halted)
+    // What was read before the damage must not be taken for the whole.
+    reader.join().unwrap_or(Err(Refusal::Halted))
 }
 
 enum Ended {

@@ -130,17 +130,12 @@ pub(crate) async fn run(
     let admin_handle = admin.handle();
     drop(actix::spawn(admin));
     let mut stop = std::pin::pin!(stop);
-    let caught_up = tokio::select! {
+    let (topology, _data) = tokio::select! {
         () = &mut stop => {
             halt.shut_down();
             return Ok(());
         }
-        caught_up = opened.catch_up(&halt) => caught_up,
-    };
-    // Of two reasons the first says why: a replay that failed has reported its own.
-    let (topology, _data) = match caught_up {
-        Ok(caught_up) => caught_up,
-        Err(error) => return Err(halted.try_recv().map_or(error, DaemonError::Halted)),
+        caught_up = opened.catch_up(&halt, &mut halted) => caught_up?,
     };
     topology.gateway.serve();
     let server = http::serve_api(setup.api, api)?;

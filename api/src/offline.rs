@@ -81,13 +81,17 @@ fn caught_up(store: Store, takes_snapshot: bool) -> Result<Option<Taken>, Offlin
     actix::System::new().block_on(async {
         let (halt, mut halted) = HaltSender::channel();
         let opened = store::start(1, daemon::gateway(false, None), Some((store, &KEEP)), &halt)?;
-        let (topology, _data) = match opened.catch_up(&halt).await {
-            Ok(caught_up) => caught_up,
-            Err(error) => return Err(halted.try_recv().map_or(error, DaemonError::Halted).into()),
+        let (topology, _data) = opened.catch_up(&halt, &mut halted).await?;
+        let work = async {
+            let taken = if takes_snapshot { Some(topology.gateway.snapshot().await?) } else { None };
+            topology.stop().await;
+            Ok(taken)
         };
-        let taken = if takes_snapshot { Some(topology.gateway.snapshot().await?) } else { None };
-        topology.stop().await;
+        let done = tokio::select! {
+            done = work => done,
+            halt = halted.recv() => Err(halt.map_or(DaemonError::Replay, DaemonError::Halted).into()),
+        };
         halt.shut_down();
-        Ok(taken)
+        done
     })
 }

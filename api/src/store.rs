@@ -5,7 +5,7 @@ use crate::daemon::DaemonError;
 use backstop_actors::conductor::{Answer, Query};
 use backstop_actors::data_dir::{DataDir, DataError, Findings, Recovered, Start};
 use backstop_actors::gateway::{GatewayConfig, SnapshotPolicy};
-use backstop_actors::halt::HaltSender;
+use backstop_actors::halt::{Halt, HaltSender};
 use backstop_actors::history::History;
 use backstop_actors::journal::{Damage, JournalError, JournalStore, MemoryJournal, Position};
 use backstop_actors::recovery;
@@ -13,6 +13,7 @@ use backstop_actors::snapshot::SnapshotHandle;
 use backstop_actors::topology::{self, Placement, Plan, Topology};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A data directory with what was found in it.
 pub(crate) struct Store {
@@ -112,7 +113,11 @@ pub(crate) fn start(
 impl Opened {
     /// Replays what comes after the snapshot, and says what was found. The directory is in use until the result is
     /// dropped.
-    pub(crate) async fn catch_up(self, halt: &HaltSender) -> Result<(Topology, Option<DataDir>), DaemonError> {
+    pub(crate) async fn catch_up(
+        self,
+        halt: &HaltSender,
+        halted: &mut UnboundedReceiver<Halt>,
+    ) -> Result<(Topology, Option<DataDir>), DaemonError> {
         let Self { topology, rest } = self;
         let Some(Rest { data, from, findings, opened }) = rest else { return Ok((topology, None)) };
         if let Some((format, kept)) = &findings.migrated {
@@ -127,10 +132,20 @@ impl Opened {
         for (path, reason) in &findings.unusable {
             tracing::warn!(file = %path.display(), reason, "this snapshot cannot be used; taking the one before");
         }
-        let replayed = recovery::replay(&data, from, &topology.gateway, halt).await;
-        let replayed = replayed.map_err(|_| DaemonError::Replay)?;
-        topology.publisher.commit().await.map_err(|_| DaemonError::Replay)?;
-        let answered = topology.conductor.ask(Query::Status).await.map_err(|_| DaemonError::Replay)?;
+        let replay = async {
+            let replayed = recovery::replay(&data, from, &topology.gateway, halt).await.ok()?;
+            topology.publisher.commit().await.ok()?;
+            Some((replayed, topology.conductor.ask(Query::Status).await.ok()?))
+        };
+        // Whoever cannot go on says why; what waits for it would wait for ever.
+        let caught_up = tokio::select! {
+            biased;
+            halt = halted.recv() => return Err(halt.map_or(DaemonError::Replay, DaemonError::Halted)),
+            caught_up = replay => caught_up,
+        };
+        let Some((replayed, answered)) = caught_up else {
+            return Err(halted.try_recv().map_or(DaemonError::Replay, DaemonError::Halted));
+        };
         let Answer::Status { state_hash, accounts, .. } = answered.answer else { return Err(DaemonError::Replay) };
         tracing::info!(
             snapshot = findings.snapshot.map_or_else(|| "none".to_owned(), |(_, seq)| seq.to_string()),

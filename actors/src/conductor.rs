@@ -22,7 +22,7 @@ use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Batches in flight and reads that wait; more reads are turned away.
+/// Reads that wait in the mailbox; each of more waits at its connection.
 const MAILBOX: usize = 256;
 
 /// What a batch needs for itself alone.
@@ -99,10 +99,15 @@ impl ConductorHandle {
     /// Has a batch applied that is safe in the journal, after all that were sent before.
     ///
     /// # Errors
-    /// [`Halt::MailboxFull`], which the gateway's bound on batches in flight excludes.
+    /// [`Halt::ActorDied`].
     pub fn apply(&self, batch: ApplyBatch) -> Result<(), Halt> {
         self.depth.enter();
-        self.addr.try_send(batch).map_err(|_| Halt::MailboxFull("conductor"))
+        if !self.addr.connected() {
+            return Err(Halt::ActorDied("conductor"));
+        }
+        // The gateway bounds batches; reads, which fill the mailbox, must not keep one out.
+        self.addr.do_send(batch);
+        Ok(())
     }
 
     /// Asks about the state between two batches.
@@ -166,9 +171,10 @@ impl Handler<ApplyBatch> for Conductor {
 
 impl Conductor {
     fn answer(&self, applied: BatchApplied, _: &mut Context<Self>) {
-        let sent = self.gateway.as_ref().map(|gateway| gateway.try_send(applied));
-        if matches!(sent, Some(Err(_))) {
-            self.halt.halt(Halt::MailboxFull("gateway"));
+        match self.gateway.as_ref().filter(|gateway| gateway.connected()) {
+            // No more than the batches in flight; submissions, which fill the mailbox, must not keep one out.
+            Some(gateway) => gateway.do_send(applied),
+            None => self.halt.halt(Halt::ActorDied("gateway")),
         }
     }
 }

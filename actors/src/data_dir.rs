@@ -132,6 +132,9 @@ impl DataDir {
     /// [`DataError`].
     pub fn open(root: &Path) -> Result<(Self, Option<(u32, PathBuf)>), DataError> {
         std::fs::create_dir_all(root).map_err(io_at(root))?;
+        if let Some(parent) = root.canonicalize().map_err(io_at(root))?.parent() {
+            RealDisk.sync_folder(parent).map_err(io_at(parent))?;
+        }
         if found_format(root)?.is_none() && !is_empty(root)? {
             return Err(DataError::Foreign(root.to_owned()));
         }
@@ -160,7 +163,8 @@ impl DataDir {
                 Some(lock)
             }
             // A copy need not have it.
-            Err(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_at(&root.join("lock"))(error)),
         };
         Ok(Self { root: root.to_owned(), disk: Arc::new(RealDisk), _lock: lock })
     }
@@ -191,11 +195,13 @@ impl DataDir {
         self.root.join("history.sqlite")
     }
 
-    /// Removes the history: the next start builds it anew from the journal.
+    /// Removes the history: the next start builds it anew from the journal, which is read to its end first, for without
+    /// a history no snapshot can be used.
     ///
     /// # Errors
-    /// [`DataError::Io`].
+    /// [`DataError::Journal`], and nothing is removed; [`DataError::Io`].
     pub fn forget_history(&self) -> Result<(), DataError> {
+        journal::read::<JournalError>(self.disk.as_ref(), &self.journal(), &Position::default(), |_| Ok(()))?;
         for ending in ["", "-wal", "-shm"] {
             let path = self.root.join(format!("history.sqlite{ending}"));
             match std::fs::remove_file(&path) {
@@ -211,6 +217,9 @@ impl DataDir {
     /// # Errors
     /// [`DataError`].
     pub fn recover(&self) -> Result<Recovered, DataError> {
+        let shelf = self.shelf(0);
+        // What a crash left half written makes room first.
+        disk::sweep(self.disk.as_ref(), &shelf.folder).map_err(io_at(&shelf.folder))?;
         let (journal, cut) = FileJournal::open(self.disk.clone(), &self.journal(), journal::SEGMENT)?;
         let path = self.history_path();
         let mut history = History::open(&path).map_err(|error| DataError::History { path, error })?;
@@ -220,7 +229,7 @@ impl DataDir {
             return Err(behind("the history", history.through()).into());
         }
         let mut findings = Findings { cut, ..Findings::default() };
-        let start = newest(&self.shelf(0), history.through(), end, &mut findings)?;
+        let start = newest(&shelf, history.through(), end, &mut findings)?;
         history.know(start.core.admission().rules());
         Ok(Recovered { start, journal, history, findings })
     }
@@ -229,7 +238,6 @@ impl DataDir {
 /// The newest good snapshot that the history is not behind, or the empty state.
 fn newest(shelf: &Shelf, through: Seq, end: Seq, findings: &mut Findings) -> Result<Start, DataError> {
     let Shelf { disk, folder, .. } = shelf;
-    disk::sweep(disk.as_ref(), folder).map_err(io_at(folder))?;
     let found = snapshot::list(disk.as_ref(), folder).map_err(io_at(folder))?;
     if let Some((seen, _)) = found.first().filter(|(seq, _)| *seq > end) {
         return Err(JournalError::Behind { end, witness: "a snapshot", seen: *seen }.into());
@@ -239,8 +247,17 @@ fn newest(shelf: &Shelf, through: Seq, end: Seq, findings: &mut Findings) -> Res
             findings.unusable.push((path, format!("the history ends before it, at sequence number {through}")));
             continue;
         }
-        let bytes = disk.read(&path).map_err(io_at(&path))?;
+        let bytes = match disk.read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                findings.unusable.push((path, error.to_string()));
+                continue;
+            }
+        };
         match snapshot::decode(&bytes) {
+            Ok(contents) if (contents.core.seq, contents.position.seq) != (seq, seq) => {
+                findings.unusable.push((path, "it is of another command than it says".to_owned()));
+            }
             Ok(contents) => {
                 let snapshot::Contents { position, core, producers, accounts, .. } = contents;
                 findings.snapshot = Some((path, core.seq));
@@ -263,10 +280,21 @@ fn locked(root: &Path, error: TryLockError) -> DataError {
     }
 }
 
-/// A new disk holds a folder of its own.
+/// Is there nothing that is somebody's? A new disk holds a folder of its own, and a first start that was cut short what
+/// it had begun with.
 fn is_empty(root: &Path) -> Result<bool, DataError> {
-    let names = RealDisk.names(root).map_err(io_at(root))?;
-    Ok(names.iter().all(|name| name == "lost+found" || name == "lock"))
+    for name in RealDisk.names(root).map_err(io_at(root))? {
+        let path = root.join(&name);
+        let begun = match name.as_str() {
+            "lost+found" | "lock" | "format.draft" => true,
+            JOURNAL | SNAPSHOTS => RealDisk.names(&path).map_err(io_at(&path))?.is_empty(),
+            _ => false,
+        };
+        if !begun {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The version that the directory says it has; none where there is no such file.

@@ -128,9 +128,12 @@ pub fn write_whole(
 ) -> io::Result<()> {
     let draft = path.with_extension(DRAFT);
     let mut file = disk.create(&draft)?;
-    write(file.as_mut())?;
-    file.sync()?;
-    disk.rename(&draft, path)?;
+    let written = write(file.as_mut()).and_then(|()| file.sync()).and_then(|()| disk.rename(&draft, path));
+    if let Err(error) = written {
+        // Half a file only takes room. Where it cannot be removed, the next start does it.
+        let _ = disk.remove(&draft);
+        return Err(error);
+    }
     path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder))
 }
 

@@ -215,7 +215,7 @@ impl Floor {
         Ok((core, accounts))
     }
 
-    /// Liquidations under way, and when the oldest began; accounts there are.
+    /// Liquidations under way, and when the oldest began.
     ///
     /// # Errors
     /// [`Stop`].

@@ -259,16 +259,18 @@ impl Gateway {
 
     /// Sends the pending batch on its way, if there is room.
     fn dispatch(&mut self) {
-        let is_due = self.snapshots.is_due();
+        // While it replays, the journal stands farther than the state.
+        let may_begin = self.phase != Phase::Replaying;
+        let is_due = may_begin && self.snapshots.is_due();
         if self.in_flight.len() >= IN_FLIGHT_MAX || (self.pending.size == 0 && !is_due) {
             return;
         }
         let Pending { mut batch, waiters, size } = std::mem::take(&mut self.pending);
-        if size > 0 && !batch.replayed {
+        if size > 0 {
             self.count_batch();
         }
         // Counting may have made it due.
-        batch.snapshot = self.snapshots.is_due();
+        batch.snapshot = may_begin && self.snapshots.is_due();
         if batch.snapshot {
             self.snapshots.begin();
         }

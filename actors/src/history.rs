@@ -147,10 +147,14 @@ impl History {
     /// # Errors
     /// [`HistoryError`].
     pub fn commit(&mut self) -> Result<(), HistoryError> {
-        self.save()?;
-        // The write-ahead log is synced when it is carried over.
-        self.db.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
-        Ok(())
+        if self.open {
+            self.save()?;
+        }
+        // The next transaction ends with a sync of the write-ahead log, and so of all before it.
+        self.db.pragma_update(None, "synchronous", "FULL")?;
+        let saved = self.save();
+        self.db.pragma_update(None, "synchronous", "NORMAL")?;
+        saved
     }
 
     /// Ends the transaction: another connection sees everything taken so far.

@@ -119,7 +119,7 @@ impl Shelf {
     /// Writes a snapshot and removes those that are too old.
     ///
     /// # Errors
-    /// [`SnapshotError`]; the older ones are all there then.
+    /// [`SnapshotError`]: it is not there, and the older ones are.
     pub fn put(&self, image: &Image, producers: &[KeptProducer]) -> Result<Taken, SnapshotError> {
         let started = Instant::now();
         let head = format::head(image, producers)?;
@@ -132,7 +132,10 @@ impl Shelf {
             })
         })?;
         for (_, old) in list(self.disk.as_ref(), &self.folder)?.into_iter().skip(self.kept.max(1)) {
-            self.disk.remove(&old)?;
+            // The new one is there; what is not removed now is removed with the next.
+            if let Err(error) = self.disk.remove(&old) {
+                tracing::warn!(file = %old.display(), reason = %error, "an old snapshot cannot be removed");
+            }
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (seq, time) = (image.core.seq, image.core.time);

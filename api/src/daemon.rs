@@ -57,7 +57,7 @@ impl DaemonError {
                 crate::exit::IO
             }
             Self::Halted(Halt::JournalCorrupt(error)) => store::journal_code(error),
-            Self::Halted(Halt::StateDiverged { .. }) => crate::exit::CORRUPT,
+            Self::Halted(Halt::StateDiverged { .. }) | Self::Start(StartError::State(_)) => crate::exit::CORRUPT,
             Self::Data(error) => store::code(error),
             _ => crate::exit::SOFTWARE,
         }

@@ -82,6 +82,7 @@ fn caught_up(store: Store, takes_snapshot: bool) -> Result<Option<Taken>, Offlin
         let (halt, mut halted) = HaltSender::channel();
         let opened = store::start(1, daemon::gateway(false, None), Some((store, &KEEP)), &halt)?;
         let (topology, _data) = opened.catch_up(&halt, &mut halted).await?;
+        topology.gateway.serve();
         let work = async {
             let taken = if takes_snapshot { Some(topology.gateway.snapshot().await?) } else { None };
             topology.stop().await;

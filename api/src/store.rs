@@ -130,7 +130,7 @@ impl Opened {
             );
         }
         for (path, reason) in &findings.unusable {
-            tracing::warn!(file = %path.display(), reason, "this snapshot cannot be used; taking the one before");
+            tracing::warn!(file = %path.display(), reason, "this snapshot cannot be used; an older one is taken, or the whole journal replayed");
         }
         let replay = async {
             let replayed = recovery::replay(&data, from, &topology.gateway, halt).await.ok()?;

@@ -223,6 +223,63 @@ fn a_directory_that_cannot_be_served_ends_with_78_and_says_why() {
 }
 
 #[test]
+fn a_first_start_that_was_cut_short_is_begun_again() {
+    let data = Scratch::absent("first");
+    for folder in ["journal", "snapshots"] {
+        std::fs::create_dir_all(data.0.join(folder)).unwrap();
+    }
+    std::fs::write(data.0.join("format.draft"), "back").unwrap();
+    let daemon = Daemon::over(&data, &STILL);
+    daemon.apply(crash::OPENED);
+}
+
+#[test]
+fn a_snapshot_of_another_journal_is_noticed_before_anything_is_served() {
+    let (data, other) = (Scratch::absent("mine"), Scratch::absent("other"));
+    for (place, lines) in [(&data, crash::OPENED), (&other, &crash::OPENED.replace("5000", "6000"))] {
+        let daemon = Daemon::over(place, &STILL);
+        daemon.apply(lines);
+        daemon.end_by("TERM");
+    }
+    std::fs::copy(&files(&other, "snapshots")[0], &files(&data, "snapshots")[0]).unwrap();
+    let refused = ended(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", data.path()]);
+    assert_eq!(code(&refused), 65, "{refused:?}");
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("is not of this journal") && !said.contains("recovered") && !said.contains("serving"),
+        "{said}"
+    );
+}
+
+#[test]
+fn reindex_changes_nothing_where_the_journal_cannot_be_read_to_its_end() {
+    let data = Scratch::absent("unread");
+    let daemon = Daemon::over(&data, &STILL);
+    daemon.apply(crash::OPENED);
+    daemon.end_by("TERM");
+    flip(&files(&data, "journal")[0], 200);
+    let history = std::fs::read(data.0.join("history.sqlite")).unwrap();
+    let refused = ended(&["reindex", "--data-dir", data.path()]);
+    assert_eq!(code(&refused), 65, "{refused:?}");
+    assert_eq!(std::fs::read(data.0.join("history.sqlite")).unwrap(), history);
+}
+
+#[test]
+fn many_reads_at_once_keep_no_batch_out() {
+    let daemon = Daemon::start();
+    daemon.apply(crash::OPENED);
+    std::thread::scope(|scope| {
+        for _ in 0..400 {
+            scope.spawn(|| (0..3).for_each(|_| drop(daemon.get("/v1/conservation?audit=true"))));
+        }
+        for number in 0..200 {
+            daemon.apply(&format!(r#"{{"type":"deposit","account":"a{number}","asset":"USDT","amount":"1"}}"#));
+        }
+    });
+    assert_eq!(daemon.read("/v1/status")["seq"], 230);
+}
+
+#[test]
 fn the_exported_journal_is_a_scenario_that_ends_in_the_same_state() {
     let data = Scratch::absent("export");
     let daemon = Daemon::over(&data, &STILL);

@@ -30,9 +30,7 @@ pub(super) fn migrate(
         Some(found) if found == target => Ok(None),
         Some(found) => {
             let kept = root.join(format!("backup-format-{found}"));
-            for folder in [JOURNAL, SNAPSHOTS] {
-                copy(&root.join(folder), &kept.join(folder))?;
-            }
+            back_up(root, &kept)?;
             for (_, step) in steps.iter().filter(|(from, _)| *from >= found) {
                 step(root)?;
             }
@@ -40,6 +38,24 @@ pub(super) fn migrate(
             Ok(Some((found, kept)))
         }
     }
+}
+
+/// Copies what is kept; after a crash within the steps, takes it back as it was.
+fn back_up(root: &Path, kept: &Path) -> Result<(), DataError> {
+    if kept.exists() {
+        for folder in [JOURNAL, SNAPSHOTS] {
+            let folder_now = root.join(folder);
+            std::fs::remove_dir_all(&folder_now).map_err(io_at(&folder_now))?;
+            copy(&kept.join(folder), &folder_now)?;
+        }
+        return Ok(());
+    }
+    let draft = kept.with_extension("draft");
+    for folder in [JOURNAL, SNAPSHOTS] {
+        copy(&root.join(folder), &draft.join(folder))?;
+    }
+    std::fs::rename(&draft, kept).map_err(io_at(kept))?;
+    RealDisk.sync_folder(root).map_err(io_at(root))
 }
 
 fn write_format(root: &Path, version: u32) -> Result<(), DataError> {
@@ -73,6 +89,12 @@ mod tests {
             let path = root.join(JOURNAL).join("1.journal");
             std::fs::write(&path, b"new").map_err(io_at(&path))
         };
+        let crash: Step = |root| {
+            let path = root.join(JOURNAL).join("1.journal");
+            std::fs::write(&path, b"half").map_err(io_at(&path))?;
+            Err(DataError::Absent(path))
+        };
+        assert!(migrate(root.path(), Some(1), &[(1, crash)]).is_err(), "everything stops within the step");
         let (from, kept) = migrate(root.path(), Some(1), &[(1, step)]).unwrap().unwrap();
         assert_eq!(from, 1);
         assert_eq!(std::fs::read(&segment).unwrap(), b"new");

@@ -114,6 +114,8 @@ impl Handler<Serve> for Gateway {
     fn handle(&mut self, _: Serve, ctx: &mut Self::Context) {
         self.depth.leave();
         self.phase = Phase::Serving;
+        // What was replayed may be long enough for a snapshot.
+        self.dispatch();
         if let Some(interval) = self.config.mark_interval {
             ctx.run_interval(interval, |_, ctx| ctx.notify(EmitTick));
         }

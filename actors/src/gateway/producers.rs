@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// Answers remembered per producer: more than any producer has on its way at once.
 const REMEMBERED: usize = 65_536;
 
-/// Producers there may be: a venue has a handful. Each remembers some megabytes.
+/// Producers there may be: a venue has a handful. Each remembers up to some tens of megabytes.
 const PRODUCERS_MAX: usize = 64;
 
 /// What a number is.
@@ -27,7 +27,9 @@ pub(super) enum Known {
 
 #[derive(Default)]
 struct Producer {
+    /// The last number taken, and the last answered: batches answer in order.
     last: u64,
+    answered: u64,
     /// Answers to the latest numbers, the last at the end; none while its batch is on its way.
     answers: VecDeque<Option<Answer>>,
 }
@@ -67,10 +69,9 @@ impl Producers {
 
     /// The answer to a number that was taken.
     pub(super) fn answer(&mut self, producer: &str, number: u64, answer: Answer) {
-        if let Some(known) = self.0.get_mut(producer)
-            && let Some(place) = Self::place(known, number)
-            && let Some(slot) = known.answers.get_mut(place)
-        {
+        let Some(known) = self.0.get_mut(producer) else { return };
+        known.answered = known.answered.max(number);
+        if let Some(slot) = Self::place(known, number).and_then(|place| known.answers.get_mut(place)) {
             *slot = Some(answer);
         }
     }
@@ -101,11 +102,8 @@ impl Producers {
     /// What has been answered. Numbers whose batch is on its way are not in it: they come after the snapshot.
     pub(super) fn kept(&self) -> Vec<KeptProducer> {
         let kept = |(name, known): (&SmolStr, &Producer)| {
-            let answers: Vec<KeptAnswer> =
-                known.answers.iter().map_while(|answer| Some(answer.as_ref()?.into())).collect();
-            let waiting = known.answers.len().saturating_sub(answers.len());
-            let last = known.last.saturating_sub(u64::try_from(waiting).unwrap_or(u64::MAX));
-            KeptProducer { name: name.clone(), last, answers }
+            let answers = known.answers.iter().map_while(|answer| Some(answer.as_ref()?.into())).collect();
+            KeptProducer { name: name.clone(), last: known.answered, answers }
         };
         self.0.iter().map(kept).filter(|kept| kept.last > 0).collect()
     }
@@ -114,7 +112,7 @@ impl Producers {
     pub(super) fn restore(kept: Vec<KeptProducer>) -> Self {
         let known = |kept: KeptProducer| {
             let answers = kept.answers.into_iter().map(|answer| Some(answer.into())).collect();
-            (kept.name, Producer { last: kept.last, answers })
+            (kept.name, Producer { last: kept.last, answered: kept.last, answers })
         };
         Self(kept.into_iter().map(known).collect())
     }
@@ -169,5 +167,16 @@ mod tests {
         assert_eq!(restored.first_answer("feed", 1), accepted(10));
         assert_eq!(restored.first_answer("feed", 2), refused);
         assert_eq!(restored.look_up("feed", 3), Known::Next);
+    }
+
+    #[test]
+    fn a_snapshot_holds_no_number_on_its_way_however_many_there_are() {
+        let (mut producers, name) = (Producers::default(), SmolStr::new("feed"));
+        producers.take(&name, 1);
+        producers.answer("feed", 1, accepted(10));
+        let many = u64::try_from(REMEMBERED).unwrap() + 2;
+        (2..=many).for_each(|number| producers.take(&name, number));
+        let restored = Producers::restore(producers.kept());
+        assert_eq!(restored.look_up("feed", 2), Known::Next, "it is not safe yet, so it is not used");
     }
 }

@@ -125,7 +125,7 @@ impl FileJournal {
             return Ok((Self { disk, folder, file, written, limit, last, time: 0, sealed: true }, None));
         };
         let bytes = disk.read(&path).map_err(JournalError::io(&path))?;
-        let (mut reader, mut time) = (open_segment(&path, first, &bytes)?, 0);
+        let (mut reader, mut time) = (open_segment(&path, first, 0, &bytes)?, 0);
         let (end, cut) = loop {
             match reader.next() {
                 Next::Record(_, record) => time = record.time,
@@ -192,8 +192,8 @@ impl JournalStore for FileJournal {
     }
 }
 
-fn open_segment<'a>(path: &Path, first: u64, bytes: &'a [u8]) -> Result<Reader<'a>, JournalError> {
-    let damaged = |damage| JournalError::Damaged { path: path.to_owned(), offset: 0, after: 0, damage };
+fn open_segment<'a>(path: &Path, first: u64, after: Seq, bytes: &'a [u8]) -> Result<Reader<'a>, JournalError> {
+    let damaged = |damage| JournalError::Damaged { path: path.to_owned(), offset: 0, after, damage };
     let reader = Reader::new(bytes).map_err(damaged)?;
     let found = reader.position().batch.saturating_add(1);
     if found != first {
@@ -243,7 +243,7 @@ pub fn read<E: From<JournalError>>(
     let mut cut = None;
     for (place, (first, path)) in all.iter().enumerate().skip(start) {
         let bytes = disk.read(path).map_err(JournalError::io(path))?;
-        let mut reader = open_segment(path, *first, &bytes)?;
+        let mut reader = open_segment(path, *first, last.map_or(from.seq, |last| last.seq), &bytes)?;
         match last {
             None if reader.position().batch > from.batch => {
                 let expected = from.batch.saturating_add(1);

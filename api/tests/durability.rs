@@ -265,21 +265,6 @@ fn reindex_changes_nothing_where_the_journal_cannot_be_read_to_its_end() {
 }
 
 #[test]
-fn many_reads_at_once_keep_no_batch_out() {
-    let daemon = Daemon::start();
-    daemon.apply(crash::OPENED);
-    std::thread::scope(|scope| {
-        for _ in 0..400 {
-            scope.spawn(|| (0..3).for_each(|_| drop(daemon.get("/v1/conservation?audit=true"))));
-        }
-        for number in 0..200 {
-            daemon.apply(&format!(r#"{{"type":"deposit","account":"a{number}","asset":"USDT","amount":"1"}}"#));
-        }
-    });
-    assert_eq!(daemon.read("/v1/status")["seq"], 230);
-}
-
-#[test]
 fn the_exported_journal_is_a_scenario_that_ends_in_the_same_state() {
     let data = Scratch::absent("export");
     let daemon = Daemon::over(&data, &STILL);

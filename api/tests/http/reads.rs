@@ -390,3 +390,19 @@ fn reading_changes_nothing() {
     let after = daemon.read("/v1/status");
     assert_eq!((&before["state_hash"], &before["seq"]), (&after["state_hash"], &after["seq"]));
 }
+
+#[test]
+fn many_reads_at_once_keep_no_batch_out() {
+    let daemon = Daemon::with(&["--mark-interval-ms", "1"]);
+    daemon.apply(r#"{"type":"list_asset","asset":"USDT","scale":6}"#);
+    let deposit =
+        |account| format!("{{\"type\":\"deposit\",\"account\":\"a{account}\",\"asset\":\"USDT\",\"amount\":\"1\"}}\n");
+    daemon.apply(&(0..2_000).map(deposit).collect::<String>());
+    // More than wait in the conductor's mailbox, while ticks go on.
+    std::thread::scope(|scope| {
+        for _ in 0..700 {
+            scope.spawn(|| assert_eq!(daemon.get("/v1/conservation?audit=true").status, 200));
+        }
+    });
+    daemon.apply(&deposit(1));
+}

@@ -10,10 +10,10 @@ use backstop_engine::flow::{BatchOutcome, Stop};
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::rules::Market;
 use backstop_engine::view::{Conservation, FundView};
-use futures_util::future::LocalBoxFuture;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Batches and reads that wait: the conductor has one of its own on the way.
 const MAILBOX: usize = 512;
@@ -49,8 +49,10 @@ impl PublisherHandle {
     /// no more than one at a time may be on its way.
     pub fn publish(&self, publish: Publish) -> Published {
         self.depth.enter();
-        let sent = self.addr.send(publish);
-        Published(Box::pin(async { sent.await.map_err(|_| Stop::Gone("publisher")) }))
+        let (done, told) = oneshot::channel();
+        // Past the bound of the mailbox: readers, who may fill it, must not come before what they are to read.
+        self.addr.do_send(Tell(publish, done));
+        Published(told)
     }
 
     /// Makes the history safe up to what was published.
@@ -92,7 +94,7 @@ impl PublisherHandle {
 }
 
 /// Something that is being told.
-pub struct Published(LocalBoxFuture<'static, Result<(), Stop>>);
+pub struct Published(oneshot::Receiver<()>);
 
 impl Published {
     /// Waits until it is told.
@@ -100,9 +102,13 @@ impl Published {
     /// # Errors
     /// [`Stop::Gone`].
     pub async fn done(self) -> Result<(), Stop> {
-        self.0.await
+        self.0.await.map_err(|_| Stop::Gone("publisher"))
     }
 }
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Tell(Publish, oneshot::Sender<()>);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -137,8 +143,6 @@ pub struct TickFigures {
 }
 
 /// What happened.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub struct Publish {
     /// The batch.
     pub outcome: BatchOutcome,
@@ -248,11 +252,19 @@ impl Handler<Commit> for Publisher {
     }
 }
 
-impl Handler<Publish> for Publisher {
+impl Handler<Tell> for Publisher {
     type Result = ();
 
-    fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
+    fn handle(&mut self, Tell(publish, done): Tell, _: &mut Self::Context) {
         self.depth.leave();
+        self.take(publish);
+        // The conductor may be gone.
+        let _ = done.send(());
+    }
+}
+
+impl Publisher {
+    fn take(&mut self, publish: Publish) {
         publish.listed.iter().for_each(|market| self.history.know_market(market));
         for entry in &publish.outcome.entries {
             self.seq = entry.seq;

@@ -5,6 +5,7 @@
 //! | `account` | what an account is, and what a trade does to a position |
 //! | `accounts` | where each account of a shard stands |
 //! | `assess` | equity, initial and maintenance margin |
+//! | `fixed` | the same health in whole numbers, with a bound on what rounding can change |
 //! | `price` | liquidation price, bankruptcy price |
 //! | `shard` | the state machine: commands in, outcomes out |
 //! | `apply` | what each account command does |
@@ -16,6 +17,7 @@ mod accounts;
 mod apply;
 mod assess;
 mod evaluate;
+mod fixed;
 mod post;
 mod price;
 mod shard;

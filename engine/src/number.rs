@@ -50,7 +50,7 @@ fn goes_away(rounding: Rounding, negative: bool, odd: bool, twice: std::cmp::Ord
 }
 
 /// A product, if 128 bits hold it. Factors of 64 bits, the common case, need one multiplication and no check.
-fn product(a: i128, b: i128) -> Option<i128> {
+pub(crate) fn product(a: i128, b: i128) -> Option<i128> {
     match (i64::try_from(a), i64::try_from(b)) {
         (Ok(a), Ok(b)) => Some(i128::from(a).wrapping_mul(i128::from(b))),
         _ => a.checked_mul(b),
@@ -58,7 +58,7 @@ fn product(a: i128, b: i128) -> Option<i128> {
 }
 
 /// A figure as a whole number at a scale no smaller than its own.
-fn lifted(value: Decimal, scale: u32) -> Option<i128> {
+pub(crate) fn lifted(value: Decimal, scale: u32) -> Option<i128> {
     match scale.checked_sub(value.scale())? {
         0 => Some(value.mantissa()),
         digits => product(value.mantissa(), *POWERS.get(usize::try_from(digits).ok()?)?),
@@ -151,7 +151,7 @@ fn shift_of(add: &[u32], take: &[u32]) -> i64 {
 
 /// Powers of ten that lift one figure of the engine to the scale of another.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated by the compiler")]
-const POWERS: [i128; 29] = {
+pub(crate) const POWERS: [i128; 29] = {
     let mut powers = [1; 29];
     let mut place = 1;
     while place < 29 {

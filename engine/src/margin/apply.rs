@@ -230,6 +230,9 @@ impl Shard {
             check_leg(&position.quantity.plus(quantity)?, leg, fields.leg)?;
             let done = trade(market, &mut position, quantity, value)?;
             check_size(market, &position, fill, done.opened, house)?;
+            if let Some(mark) = marks.price(market.index) {
+                market.notional(position.quantity, mark)?;
+            }
             if let Some(margin) = position.isolated
                 && !done.opened.is_zero()
             {
@@ -288,11 +291,17 @@ fn check_margin(
             return Err(missing(available));
         }
     }
-    let exposure = MarginReport::exposed(account, asset, rules, marks)?;
-    if !exposure.open && exposure.equity.is_negative() {
-        return Err(missing(exposure.equity));
+    let mut balance = account.wallet(asset);
+    for position in &account.positions {
+        if rules.market(position.market)?.asset != asset {
+            continue;
+        }
+        match position.isolated {
+            Some(margin) => balance = balance.minus(margin)?,
+            None => return Ok(()),
+        }
     }
-    Ok(())
+    if balance.is_negative() { Err(missing(balance)) } else { Ok(()) }
 }
 
 fn refuse_under_liquidation(account: &Account, asset: AssetIx) -> Result<(), Reject> {

@@ -136,7 +136,8 @@ impl Shard {
     }
 
     fn report_account(&self, account: &Account, reports: &mut Vec<Report>) -> Result<(), Reject> {
-        if account.id.is_house() || (account.positions.is_empty() && account.liquidations.is_empty()) {
+        let idle = account.liquidations.is_empty();
+        if account.id.is_house() || (idle && self.figures.is_safe(account) == Some(true)) {
             return Ok(());
         }
         for (place, position) in account.positions.iter().enumerate() {

@@ -8,6 +8,7 @@
 use super::account::{Account, Part};
 use super::accounts::{Accounts, Change, Place};
 use super::assess::Marks;
+use super::fixed::Figures;
 use super::post::Posting;
 use crate::event::Fact;
 use crate::flow::ShardReply;
@@ -223,6 +224,8 @@ pub struct Shard {
     pub(super) rules: Rules,
     pub(super) staged: Vec<Arc<Market>>,
     pub(super) marks: Arc<Marks>,
+    /// The markets at these marks, in whole numbers.
+    pub(super) figures: Figures,
     pub(super) notices: BTreeMap<AssetIx, FundNotice>,
     pub(super) accounts: Accounts,
     pub(super) totals: Totals,
@@ -240,6 +243,7 @@ impl Shard {
             rules: Rules::default(),
             staged: Vec::new(),
             marks: Arc::default(),
+            figures: Figures::default(),
             notices: BTreeMap::new(),
             accounts: Accounts::default(),
             totals: Totals::default(),
@@ -257,6 +261,7 @@ impl Shard {
         self.rules = rules.clone();
         self.staged = staged.to_vec();
         self.marks = marks.clone();
+        self.figures.set(self.rules.markets(), &self.marks);
         self.notices = core.notices.clone();
         for account in &accounts {
             self.totals.add(account, &self.rules)?;
@@ -520,6 +525,7 @@ impl Shard {
             self.rules.put_market(market);
         }
         self.marks = marks;
+        self.figures.set(self.rules.markets(), &self.marks);
         self.notices = notices.clone();
         self.undo.clear();
     }

@@ -6,6 +6,7 @@
 //! | `accounts` | where each account of a shard stands |
 //! | `assess` | equity, initial and maintenance margin |
 //! | `fixed` | the same health in whole numbers, with a bound on what rounding can change |
+//! | `guard` | who must be looked at after prices have moved |
 //! | `price` | liquidation price, bankruptcy price |
 //! | `shard` | the state machine: commands in, outcomes out |
 //! | `apply` | what each account command does |
@@ -18,6 +19,7 @@ mod apply;
 mod assess;
 mod evaluate;
 mod fixed;
+mod guard;
 mod post;
 mod price;
 mod shard;

@@ -172,6 +172,11 @@ impl Reference {
         &self.parts.shards
     }
 
+    /// The shards, for tests that move prices behind the flow's back.
+    pub fn shards_mut(&mut self) -> &mut [Shard] {
+        &mut self.parts.shards
+    }
+
     /// The queue, for tests that look inside.
     pub fn queue(&self) -> &Queue {
         &self.parts.queue

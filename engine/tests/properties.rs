@@ -15,6 +15,8 @@
 mod adl;
 #[path = "properties/funding.rs"]
 mod funding;
+#[path = "properties/guard.rs"]
+mod guard;
 #[path = "properties/positions.rs"]
 mod positions;
 #[path = "properties/world.rs"]

@@ -52,6 +52,13 @@ pub(super) struct Worth {
     rounded: bool,
 }
 
+/// Bounds of what a position is worth, unsigned, at the decimals of a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value {
+    pub(super) low: i128,
+    pub(super) high: i128,
+}
+
 /// Equity less maintenance margin of a scope, at [`DECIMALS`]: what the decimals find lies within `slack` of `gap`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Health {
@@ -144,23 +151,24 @@ impl Contract {
         Some(Worth { quantum, rounded: product(quantum, denominator)? != numerator })
     }
 
-    /// Adds a position to the health of its scope: its value at the decimals of a value, with the sign of the quantity.
-    /// Without a worth (the market has no mark) it is valued at its cost, and the value is zero.
+    /// Adds a position to the health of its scope, and says what it is worth. Without a worth of the contract (the market
+    /// has no mark) it is valued at its cost.
     ///
     /// The slack of a position is: one unit for the maintenance margin, which the decimals round up; for an inverse
     /// contract two more, for value and notional, each rounded once; what a rounded worth leaves out, twice (once here, once
     /// where the decimals round) in the value and in the notional, of which a rate takes no more than the whole; what a
     /// rate leaves out.
-    pub(super) fn add(&self, position: &Position, worth: Option<Worth>, health: &mut Health) -> Option<i128> {
+    pub(super) fn add(&self, position: &Position, worth: Option<Worth>, health: &mut Health) -> Option<Value> {
         let cost = lifted(position.cost.get(), SCALE_MAX)?;
-        let mut slack = self.unit;
+        let (mut slack, mut spread) = (self.unit, 0);
         let (value, pnl) = match worth {
             None => (0, 0),
             Some(worth) => {
                 let quanta = lifted(position.quantity.get(), self.lot_scale)?;
                 let value = product(quanta, worth.quantum)?;
                 if worth.rounded {
-                    slack = slack.checked_add(product(quanta, WHOLE.wrapping_mul(4))?.checked_abs()?)?;
+                    spread = quanta.checked_abs()?;
+                    slack = slack.checked_add(product(spread, WHOLE.wrapping_mul(4))?)?;
                 }
                 if self.rules.kind == Kind::Inverse {
                     slack = slack.checked_add(self.unit.checked_mul(2)?)?;
@@ -178,7 +186,8 @@ impl Contract {
         let maintenance = product(notional, bracket.rate)?.checked_sub(bracket.deduction)?;
         health.gap = health.gap.checked_add(product(pnl, WHOLE)?)?.checked_sub(maintenance)?;
         health.slack = health.slack.checked_add(slack)?;
-        Some(value)
+        let low = value.checked_abs()?;
+        Some(Value { low, high: low.checked_add(spread)? })
     }
 
     fn bracket(&self, notional: i128) -> Option<&Bracket> {
@@ -230,10 +239,10 @@ impl Figures {
 
     /// The health of an isolated position; `see` hears its value.
     pub(super) fn isolated<'a>(
-        &self,
+        &'a self,
         position: &'a Position,
         margin: Money,
-        mut see: impl FnMut(&'a Position, &Contract, i128) -> Option<()>,
+        mut see: impl FnMut(&'a Position, &'a Contract, Value) -> Option<()>,
     ) -> Option<Health> {
         let mut health = Health::of(margin.get())?;
         let (contract, worth) = self.get(position.market)?;
@@ -244,10 +253,10 @@ impl Figures {
 
     /// The health of the cross scope of an asset; `see` hears the value of each of its positions.
     pub(super) fn cross<'a>(
-        &self,
+        &'a self,
         account: &'a Account,
         asset: AssetIx,
-        mut see: impl FnMut(&'a Position, &Contract, i128) -> Option<()>,
+        mut see: impl FnMut(&'a Position, &'a Contract, Value) -> Option<()>,
     ) -> Option<Health> {
         let mut health = Health::of(account.wallet(asset).get())?;
         for position in &account.positions {

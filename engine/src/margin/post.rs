@@ -166,6 +166,7 @@ impl Shard {
     /// Postings that move no money.
     fn carry_mark(&mut self, (id, known): (&AccountId, Option<Place>), posting: &Posting) -> Result<Place, Reject> {
         let place = known.unwrap_or_else(|| self.accounts.open(id));
+        self.guards.touch(place);
         let Some(account) = self.accounts.at_mut(place) else { return Ok(place) };
         match posting {
             Posting::Begin { asset, scope, liquidation, .. } => {

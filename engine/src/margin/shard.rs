@@ -8,7 +8,9 @@
 use super::account::{Account, Part};
 use super::accounts::{Accounts, Change, Place};
 use super::assess::Marks;
+use super::evaluate::Report;
 use super::fixed::Figures;
+use super::guard::GuardIndex;
 use super::post::Posting;
 use crate::event::Fact;
 use crate::flow::ShardReply;
@@ -228,6 +230,7 @@ pub struct Shard {
     pub(super) figures: Figures,
     pub(super) notices: BTreeMap<AssetIx, FundNotice>,
     pub(super) accounts: Accounts,
+    pub(super) guards: GuardIndex,
     pub(super) totals: Totals,
     /// Show accounts and positions as facts after each change?
     pub(super) shows_accounts: bool,
@@ -246,6 +249,7 @@ impl Shard {
             figures: Figures::default(),
             notices: BTreeMap::new(),
             accounts: Accounts::default(),
+            guards: GuardIndex::default(),
             totals: Totals::default(),
             shows_accounts,
             undo: Vec::new(),
@@ -267,7 +271,8 @@ impl Shard {
             self.totals.add(account, &self.rules)?;
         }
         for account in accounts {
-            self.accounts.add(account);
+            let place = self.accounts.add(account);
+            self.guards.touch(place);
         }
         if self.index == 0 {
             for (asset, [revenue, inflow, outflow]) in &core.sums {
@@ -390,6 +395,7 @@ impl Shard {
     }
 
     fn take_back(&mut self, change: Change) -> Result<(), Reject> {
+        self.guards.touch(change.place);
         self.totals.replace(&change.after, &change.before)?;
         self.totals.add_flow(change.flow.reversed())?;
         self.accounts.take_back(change);
@@ -397,6 +403,7 @@ impl Shard {
     }
 
     fn restore(&mut self, place: Place, before: Option<Box<Account>>) -> Result<(), Reject> {
+        self.guards.touch(place);
         if let Some(after) = self.accounts.at(place) {
             self.totals.take(after, &self.rules)?;
         }
@@ -428,6 +435,7 @@ impl Shard {
             (Some(place), Some(known)) => (place, Some(std::mem::replace(known, after))),
             _ => (self.accounts.add(after), None),
         };
+        self.guards.touch(place);
         self.totals.add_flow(flow)?;
         if self.count > 1 {
             self.undo.push((index, Undo::Account(place, before.map(Box::new))));
@@ -438,6 +446,7 @@ impl Shard {
 
     /// Keeps the sums true after a change made in place.
     pub(super) fn book(&mut self, index: usize, change: Change) -> Result<(), Reject> {
+        self.guards.touch(change.place);
         self.totals.replace(&change.before, &change.after)?;
         self.totals.add_flow(change.flow)?;
         if self.count > 1 {
@@ -530,14 +539,16 @@ impl Shard {
         self.undo.clear();
     }
 
-    /// New marks: everybody is evaluated.
+    /// New marks: everybody who may be breached, or is being liquidated, is evaluated. The guard index says who.
     ///
     /// # Errors
     /// Overflow only.
     pub fn tick(&mut self, marks: &Arc<Marks>, notices: &BTreeMap<AssetIx, FundNotice>) -> Result<ShardReply, Reject> {
         self.begin_tick(marks.clone(), notices);
-        let examined = u64::try_from(self.accounts.len()).unwrap_or(u64::MAX);
-        let (reports, inventory) = (self.evaluate()?, self.inventory());
+        let due = self.guards.due(&self.accounts, &self.rules, &self.marks);
+        let examined = u64::try_from(due.examined).unwrap_or(u64::MAX);
+        let (reports, inventory) = (self.evaluate_some(&due.places)?, self.inventory());
+        debug_assert!(same_scopes(&reports, &self.evaluate()?), "the guard index names all whom a full scan finds");
         Ok(ShardReply { reports, inventory, facts: Vec::new(), examined })
     }
 
@@ -588,4 +599,14 @@ impl Shard {
     pub(super) fn deny(value: Money, limit: Money) -> Reject {
         Reject::limit(Code::InsufficientMargin, "account", value.get(), limit.get())
     }
+}
+
+/// Do two sets of reports say the same, in whatever order?
+fn same_scopes(some: &[Report], all: &[Report]) -> bool {
+    let sorted = |reports: &[Report]| {
+        let mut sorted = reports.to_vec();
+        sorted.sort_by(|a, b| (&a.account, a.asset, a.scope).cmp(&(&b.account, b.asset, b.scope)));
+        sorted
+    };
+    sorted(some) == sorted(all)
 }

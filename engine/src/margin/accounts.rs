@@ -45,11 +45,6 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     /// All, in the order in which they came.
     pub(super) fn values(&self) -> std::slice::Iter<'_, Account> {
         self.list.iter()

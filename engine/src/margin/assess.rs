@@ -153,30 +153,6 @@ impl MarginReport {
         Ok(report)
     }
 
-    /// The same, without what a breach does not depend on: initial margin, order margin.
-    ///
-    /// # Errors
-    /// Overflow only.
-    pub(super) fn exposed(account: &Account, asset: AssetIx, rules: &Rules, marks: &Marks) -> Result<Self, Reject> {
-        let mut report = Self { balance: account.wallet(asset), ..Self::default() };
-        for position in &account.positions {
-            let market = rules.market(position.market)?;
-            if market.asset != asset {
-                continue;
-            }
-            if let Some(margin) = position.isolated {
-                report.balance = report.balance.minus(margin)?;
-                continue;
-            }
-            let exposure = value_for_breach(market, position, marks.price(position.market))?;
-            report.open = true;
-            report.pnl = report.pnl.plus(exposure.pnl)?;
-            report.maintenance = report.maintenance.plus(exposure.maintenance)?;
-        }
-        report.equity = report.balance.plus(report.pnl)?;
-        Ok(report)
-    }
-
     /// Is it at or below maintenance with a position open?
     pub fn is_breached(&self) -> bool {
         self.open && self.equity <= self.maintenance

@@ -3,9 +3,9 @@
 use super::Scope;
 use super::account::{Account, Position};
 use super::accounts::Place;
-use super::assess::{Exposure, MarginReport, Valued, margin_ratio, mode_of, value_for_breach};
+use super::assess::{Valued, margin_ratio, mode_of, value_for_breach};
 use super::price::{Standing, bankruptcy_price, liquidation_price};
-use super::shard::Shard;
+use super::shard::{AHEAD, Shard};
 use crate::event::Fact;
 use crate::flow::Cap;
 use crate::id::{AccountId, AssetIx, Leg, LiquidationId, MarketIx, Side};
@@ -129,8 +129,17 @@ impl Shard {
     /// Evaluates some of the accounts.
     pub(super) fn evaluate_some(&self, places: &[Place]) -> Result<Vec<Report>, Reject> {
         let mut reports = Vec::new();
-        for account in places.iter().filter_map(|place| self.accounts.at(*place)) {
-            self.report_account(account, &mut reports)?;
+        for next in places.chunks(AHEAD) {
+            // All are fetched before the first is read: none waits for the memory of the one before.
+            let open = |account: &Account| {
+                let wallet = account.wallets.first().map(|(_, money)| money.is_zero());
+                (wallet, account.positions.last().map(|position| position.quantity.is_zero()))
+            };
+            let found = next.iter().filter_map(|place| self.accounts.at(*place).map(open));
+            std::hint::black_box(found.filter(|(wallet, position)| wallet == position).count());
+            for account in next.iter().filter_map(|place| self.accounts.at(*place)) {
+                self.report_account(account, &mut reports)?;
+            }
         }
         Ok(reports)
     }
@@ -186,25 +195,27 @@ impl Shard {
 
     fn report_cross(&self, account: &Account, asset: AssetIx, reports: &mut Vec<Report>) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, Scope::Cross);
-        let margin = MarginReport::exposed(account, asset, &self.rules, &self.marks)?;
-        if liquidation.is_none() && !margin.is_breached() {
+        let (mut equity, mut maintenance) = (account.wallet(asset), Money::ZERO);
+        let mut positions = Vec::with_capacity(account.positions.len());
+        for position in &account.positions {
+            let market = self.rules.market(position.market)?;
+            if market.asset != asset {
+                continue;
+            }
+            if let Some(margin) = position.isolated {
+                equity = equity.minus(margin)?;
+                continue;
+            }
+            let (pnl, report) = self.position_report(market, position)?;
+            equity = equity.plus(pnl)?;
+            maintenance = maintenance.plus(report.maintenance)?;
+            positions.push(report);
+        }
+        if equity > maintenance && liquidation.is_none() {
             return Ok(());
         }
-        let mut positions = Vec::with_capacity(account.positions.len());
-        for position in account.positions.iter().filter(|position| position.isolated.is_none()) {
-            if self.rules.market(position.market)?.asset == asset {
-                positions.push(self.position_report(position)?);
-            }
-        }
-        reports.push(Report {
-            account: account.id.clone(),
-            asset,
-            scope: Scope::Cross,
-            equity: margin.equity,
-            maintenance: margin.maintenance,
-            positions,
-            liquidation,
-        });
+        let (account, scope) = (account.id.clone(), Scope::Cross);
+        reports.push(Report { account, asset, scope, equity, maintenance, positions, liquidation });
         Ok(())
     }
 
@@ -216,28 +227,20 @@ impl Shard {
         reports: &mut Vec<Report>,
     ) -> Result<(), Reject> {
         let liquidation = account.liquidation(asset, position.scope());
-        let market = self.rules.market(position.market)?;
-        let Exposure { pnl, maintenance, .. } = value_for_breach(market, position, self.marks.price(position.market))?;
-        let equity = position.isolated.unwrap_or_default().plus(pnl)?;
+        let (pnl, report) = self.position_report(self.rules.market(position.market)?, position)?;
+        let (equity, maintenance) = (position.isolated.unwrap_or_default().plus(pnl)?, report.maintenance);
         if equity > maintenance && liquidation.is_none() {
             return Ok(());
         }
-        reports.push(Report {
-            account: account.id.clone(),
-            asset,
-            scope: position.scope(),
-            equity,
-            maintenance,
-            positions: vec![self.position_report(position)?],
-            liquidation,
-        });
+        let (account, scope, positions) = (account.id.clone(), position.scope(), vec![report]);
+        reports.push(Report { account, asset, scope, equity, maintenance, positions, liquidation });
         Ok(())
     }
 
-    fn position_report(&self, position: &Position) -> Result<PositionReport, Reject> {
-        let market = self.rules.market(position.market)?;
+    /// A position as a report has it, and its PnL.
+    fn position_report(&self, market: &Market, position: &Position) -> Result<(Money, PositionReport), Reject> {
         let valued = value_for_breach(market, position, self.marks.price(position.market))?;
-        Ok(PositionReport {
+        let report = PositionReport {
             market: position.market,
             leg: position.leg,
             quantity: position.quantity,
@@ -245,7 +248,8 @@ impl Shard {
             notional: valued.notional,
             maintenance: valued.maintenance,
             locked: position.locked,
-        })
+        };
+        Ok((valued.pnl, report))
     }
 
     /// What the fund has taken over, where this shard holds the fund's account.

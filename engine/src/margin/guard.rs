@@ -32,41 +32,46 @@
 //! decimals. An account that was changed (a fill, a deposit, funding, a liquidation) is measured again. Scopes with
 //! `H ≤ 0` that are not breached are looked at in every tick until `H` is above zero.
 //!
-//! **A storm.** When more guards have been reached than looking at them is worth, `H` is reckoned for *every* scope in
-//! one pass over the lanes, which needs no guards, and only a part of the reached ones is taken off the ladders. What is
-//! left there keeps the storm up: the tick in which nothing is left is the first calm one.
+//! **A storm.** When more guards have been reached than looking at them is worth, `H` is reckoned without guards, in one
+//! pass over the lanes, for every scope or for all but those that prices cannot have used up yet (`screen` says why), and
+//! only a part of the reached guards is taken off the ladders. What is left there keeps the storm up: the tick in which
+//! little enough is left is the first calm one.
 //!
 //! # The split
 //!
 //! A price that moves at random reaches a guard at distance `d` about `(unrest ÷ d)²` times a tick. Fewest guards are
-//! reached when a market's allowance grows with (slope × unrest) to the power of two thirds.
+//! reached when a market's allowance grows with (slope × unrest) to the power of two thirds. A guard that is nearer than
+//! that stays where it is, and what it leaves of its share goes to the others.
 //!
 //! # Where what is
 //!
 //! `measure`: from an account to `h(b)` and slopes. `lanes`: what is known of each scope. `market`: steps and bases.
-//! `ladder`: guards by price. It depends on accounts, rules and marks and is no part of the state: a start builds it anew.
+//! `ladder`: guards by price. `screen`: the storm. The index depends on accounts, rules and marks and is no part of the state: a start builds it anew.
 
 mod ladder;
 mod lanes;
 mod market;
 mod measure;
+mod screen;
 
 use super::Marks;
 use super::accounts::{Accounts, Place};
 use super::fixed::{Contract, Figures};
 use crate::id::MarketIx;
 use crate::rules::Rules;
-use ladder::Guard;
-use lanes::{Lanes, NEAR, NONE, QUEUED, Row, Scope, Slopes, term};
-use market::{Delta, Market, SIDES, range};
+use ladder::{Guard, Ladder};
+use lanes::{Cell, Filed, Lanes, NEAR, NONE, QUEUED, Scope, Slopes, reckon, term};
+use market::{Market, SIDES, Spot, distances, range};
 use measure::{Gauge, Measured};
+use screen::Screen;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A look costs about as much as screening so many scopes.
-const LOOK: usize = 64;
-/// Guards taken off in a storm, as a part of all scopes: a storm costs little more than its screen.
-const STORM: usize = 256;
+/// Looks at one of so many scopes cost about as much as a sweep over all.
+const LOOKS: usize = 512;
+/// Guards taken off in a storm while it grows, and while it does not, as a part of all scopes.
+const GROWING: usize = 4_096;
+const ENDING: usize = 1_024;
 /// Fewer guards than this are never a storm.
 const FEW: usize = 256;
 
@@ -94,8 +99,9 @@ pub(super) struct GuardIndex {
     markets: Vec<Option<Market>>,
     /// Contracts with their worth at the base.
     figures: Figures,
-    deltas: Vec<Delta>,
+    spots: Vec<Spot>,
     lanes: Lanes,
+    screen: Screen,
     known: Vec<Known>,
     touched: Vec<u32>,
     /// Accounts with a position in a market that has no mark yet.
@@ -105,6 +111,28 @@ pub(super) struct GuardIndex {
     measured: Measured,
     work: Vec<Scope>,
     reached: Vec<Guard>,
+    shares: Vec<Share>,
+    moves: Vec<Move>,
+    /// Guards reached in the tick before.
+    waited: usize,
+}
+
+/// A market's part in the split of a health.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    weight: u64,
+    /// What its guards allow for already; none where one is missing.
+    held: Option<u64>,
+}
+
+/// A guard on its way to a ladder.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    market: u16,
+    side: usize,
+    height: u32,
+    /// There was another one.
+    instead: bool,
 }
 
 impl GuardIndex {
@@ -127,13 +155,14 @@ impl GuardIndex {
         self.measure_touched(accounts, &mut due);
         self.look_at_near(&mut due);
         let waiting = self.waiting();
-        let most = self.lanes.len() / LOOK;
-        if waiting <= most.max(FEW) {
+        if waiting <= (self.lanes.len() / LOOKS).max(FEW) {
             self.look_at_reached(usize::MAX, &mut due);
         } else {
-            self.look_at_reached(self.lanes.len() / STORM, &mut due);
-            self.screen(&mut due);
+            let part = if waiting > self.waited { GROWING } else { ENDING };
+            self.look_at_reached((self.lanes.len() / part).max(FEW), &mut due);
+            self.sweep(&mut due);
         }
+        self.waited = waiting;
         due.places.sort_unstable();
         due.places.dedup();
         due
@@ -143,7 +172,7 @@ impl GuardIndex {
     fn set(&mut self, rules: &Rules, marks: &Marks) {
         let count = rules.markets().len();
         self.markets.resize_with(count, || None);
-        self.deltas.resize(count, Delta::default());
+        self.spots.resize(count, Spot::default());
         for market in rules.markets() {
             let index = usize::from(market.index.0);
             let price = marks.price(market.index);
@@ -158,15 +187,16 @@ impl GuardIndex {
             if !(same && moved) {
                 self.rebase(market, price);
             }
-            let delta = self.markets.get(index).and_then(Option::as_ref).map(Market::delta).unwrap_or_default();
-            if let Some(known) = self.deltas.get_mut(index) {
-                *known = delta;
+            let spot = self.markets.get(index).and_then(Option::as_ref).map(Market::spot).unwrap_or_default();
+            if let Some(known) = self.spots.get_mut(index) {
+                *known = spot;
             }
         }
     }
 
     fn rebase(&mut self, rules: &Arc<crate::rules::Market>, price: Option<crate::money::Price>) {
         let mut exposed = Vec::new();
+        self.screen.forget();
         self.lanes.forget(rules.index.0, |owner| exposed.push(owner));
         self.unmarked.retain(|(market, owner)| {
             let here = *market == rules.index;
@@ -224,12 +254,12 @@ impl GuardIndex {
                 // The row that the account had before, if it is as wide.
                 let scope = match Scope::some(rest).filter(|scope| scope.lane() == measured.lane) {
                     Some(scope) => {
-                        rest = lanes.row(scope).map_or(NONE, |row| row.next);
+                        rest = lanes.next(scope);
                         scope
                     }
                     None => lanes.open(measured.lane, owner)?,
                 };
-                lanes.write(scope, measured.health, &measured.exposures);
+                lanes.write(scope, measured.health, &measured.cells);
                 lanes.link(scope, NONE);
                 match last.replace(scope) {
                     Some(last) => lanes.link(last, scope.0),
@@ -251,7 +281,7 @@ impl GuardIndex {
             known.first = first;
         }
         while let Some(scope) = Scope::some(first) {
-            first = self.lanes.row(scope).map_or(NONE, |row| row.next);
+            first = self.lanes.next(scope);
             self.look(scope, due);
         }
         good
@@ -260,7 +290,7 @@ impl GuardIndex {
     /// Gives the rows of a chain back.
     fn close(&mut self, mut chain: u32) {
         while let Some(scope) = Scope::some(chain) {
-            chain = self.lanes.row(scope).map_or(NONE, |row| row.next);
+            chain = self.lanes.next(scope);
             self.lanes.close(scope);
         }
     }
@@ -273,25 +303,24 @@ impl GuardIndex {
         }
     }
 
-    /// How many guards may have been reached.
+    /// How many guards have been reached, about.
     fn waiting(&self) -> usize {
-        let markets = self.markets.iter().flatten();
-        markets.flat_map(|market| SIDES.map(|side| market.reached(side))).fold(0, usize::saturating_add)
+        self.markets.iter().flatten().map(Market::reached).fold(0, usize::saturating_add)
     }
 
     /// Takes reached guards off the ladders, at most about `most`, and looks at their scopes.
     fn look_at_reached(&mut self, most: usize, due: &mut Due) {
         let mut work = std::mem::take(&mut self.work);
-        let mut reached = std::mem::take(&mut self.reached);
         let mut left = most;
         for (market, number) in self.markets.iter_mut().zip(0_u16..) {
             let Some(market) = market else { continue };
             for side in SIDES {
-                market.take(side, left, &mut reached);
-                left = left.saturating_sub(reached.len());
-                for guard in reached.drain(..) {
-                    let stood = self.lanes.unfile(guard.scope, number, side, guard.height);
-                    if stood && self.lanes.mark(guard.scope, QUEUED) {
+                market.take(side, left, &mut self.reached);
+                left = left.saturating_sub(self.reached.len());
+                for guard in self.reached.drain(..) {
+                    if !self.lanes.unfile(guard.scope, number, side, guard.height) {
+                        market.ladder(side).into_iter().for_each(Ladder::had_moved);
+                    } else if self.lanes.mark(guard.scope, QUEUED) {
                         work.push(guard.scope);
                     }
                 }
@@ -302,14 +331,14 @@ impl GuardIndex {
             self.lanes.unmark(scope, QUEUED);
             self.look(scope, due);
         }
-        (self.work, self.reached) = (work, reached);
+        self.work = work;
     }
 
-    /// Reckons the health of every scope.
-    fn screen(&mut self, due: &mut Due) {
+    /// Reckons the health of every scope that prices can have used up.
+    fn sweep(&mut self, due: &mut Due) {
         let mut work = std::mem::take(&mut self.work);
-        self.lanes.screen(&self.deltas, &mut work);
-        due.examined = due.examined.saturating_add(self.lanes.len());
+        let reckoned = self.screen.sweep(&mut self.lanes, &self.spots, &mut work);
+        due.examined = due.examined.saturating_add(reckoned);
         for scope in work.drain(..) {
             self.name(scope, due);
         }
@@ -321,61 +350,43 @@ impl GuardIndex {
         if self.lanes.mark(scope, NEAR) {
             self.near.push(scope);
         }
-        if let Some(owner) = self.lanes.row(scope).and_then(|row| usize::try_from(row.owner).ok()) {
-            due.places.push(owner);
-        }
+        due.places.extend(self.lanes.owner(scope));
     }
 
     /// Looks at a scope: moves its guards, or names it.
     fn look(&mut self, scope: Scope, due: &mut Due) {
-        let Some(row) = self.lanes.row(scope).filter(|row| row.owner != NONE) else { return };
-        let health = self.health(&row);
+        let Some(row) = self.lanes.row(scope) else { return };
+        let health = reckon(row.health, row.cells, &self.spots);
         if health <= 0 {
             return self.name(scope, due);
         }
-        let weights = row.markets.iter().zip(row.slopes).map(|(market, slopes)| self.weight(*market, *slopes));
-        let sum = weights.fold(0_u64, u64::saturating_add).max(1);
-        let share = health.unsigned_abs().checked_div(sum).unwrap_or(0);
-        for place in 0..row.markets.len() {
-            self.move_guards(scope, place, share);
+        self.shares.clear();
+        for (cell, filed) in row.cells.iter().zip(row.filed.iter()) {
+            let spot = self.spots.get(usize::from(cell.market)).copied().unwrap_or_default();
+            let weight = two_thirds(u64::from(cell.slopes.steepest()).saturating_mul(spot.unrest.into()));
+            self.shares.push(Share { weight, held: held(cell, *filed, spot) });
         }
-    }
-
-    /// Moves the guards of one market of a scope nearer, if its share asks for that.
-    fn move_guards(&mut self, scope: Scope, place: usize, share: u64) {
-        let Some(row) = self.lanes.row(scope) else { return };
-        let cells = (row.markets.get(place), row.slopes.get(place), row.filed.get(place));
-        let (Some(number), Some(slopes), Some(filed)) = cells else { return };
-        let (number, slopes, filed) = (*number, *slopes, *filed);
-        let allowance = share.saturating_mul(self.weight(number, slopes));
-        let Some(Some(market)) = self.markets.get_mut(usize::from(number)) else { return };
-        let guards = guards(slopes, market, i64::try_from(allowance).unwrap_or(i64::MAX));
-        for ((side, steps), filed) in SIDES.into_iter().zip(guards).zip(filed) {
-            let Some(height) = steps.map(|steps| Market::turn(side, steps)).filter(|height| *height < filed) else {
-                continue;
-            };
-            if let Some(filed) = self.lanes.filed(scope).get_mut(place).and_then(|filed| filed.get_mut(side)) {
-                *filed = height;
+        let unit = split(health.unsigned_abs(), &mut self.shares);
+        let cells = row.cells.iter().zip(row.filed).zip(&self.shares);
+        for ((cell, filed), share) in cells.filter(|(_, share)| share.held.is_none()) {
+            let spot = self.spots.get(usize::from(cell.market)).copied().unwrap_or_default();
+            let allowance = i64::try_from(unit.saturating_mul(share.weight)).unwrap_or(i64::MAX);
+            for ((side, steps), filed) in SIDES.into_iter().zip(guards(cell.slopes, spot, allowance)).zip(filed) {
+                let Some(height) = steps.map(|steps| Market::turn(side, steps)).filter(|height| height < filed) else {
+                    continue;
+                };
+                let instead = std::mem::replace(filed, height) != NONE;
+                self.moves.push(Move { market: cell.market, side, height, instead });
             }
-            let lanes = &self.lanes;
-            let stands = |guard: &Guard| lanes.height(guard.scope, number, side) == Some(guard.height);
-            market.add(side, Guard { height, scope }, stands);
         }
-    }
-
-    /// The lower bound of the health at the prices of now.
-    fn health(&self, row: &Row<'_>) -> i64 {
-        row.markets.iter().zip(row.slopes).fold(row.health, |health, (market, slopes)| {
-            let delta = self.deltas.get(usize::from(*market)).copied().unwrap_or_default();
-            health.wrapping_add(term(*slopes, delta))
-        })
-    }
-
-    /// (slope × unrest)^⅔, for the split.
-    fn weight(&self, market: u16, slopes: Slopes) -> u64 {
-        let slope = u64::from(slopes.below.unsigned_abs().max(slopes.above.unsigned_abs()));
-        let unrest = self.markets.get(usize::from(market)).and_then(Option::as_ref).map_or(0, Market::unrest);
-        two_thirds(slope.saturating_mul(unrest.into()))
+        let lanes = &self.lanes;
+        for Move { market, side, height, instead } in self.moves.drain(..) {
+            let stands = |guard: &Guard| lanes.height(guard.scope, market, side) == Some(guard.height);
+            let known = self.markets.get_mut(usize::from(market)).and_then(Option::as_mut);
+            if let Some(ladder) = known.and_then(|known| known.ladder(side)) {
+                ladder.add(Guard { height, scope }, instead, stands);
+            }
+        }
     }
 
     /// Bytes it holds.
@@ -387,15 +398,58 @@ impl GuardIndex {
     }
 }
 
+/// What the guards of a market allow for, from where it stands; none where one is missing that it needs.
+fn held(cell: &Cell, filed: Filed, spot: Spot) -> Option<u64> {
+    let adverse = [cell.slopes.below > 0, cell.slopes.above < 0];
+    let now = term(cell.slopes, spot.below, spot.above);
+    let mut most = 0;
+    for ((side, height), _) in SIDES.into_iter().zip(filed).zip(adverse).filter(|(_, adverse)| *adverse) {
+        if height == NONE {
+            return None;
+        }
+        let (below, above) = distances(spot.base, Market::turn(side, height));
+        let loss = now.saturating_sub(term(cell.slopes, below, above));
+        most = most.max(u64::try_from(loss).unwrap_or(0));
+    }
+    Some(most)
+}
+
+/// Splits a health: those that hold less than their share keep what they hold, the others (`held` becomes none) get their
+/// weight times what is returned.
+fn split(health: u64, shares: &mut [Share]) -> u64 {
+    let (mut left, mut sum) = (health, shares.iter().fold(0, |sum: u64, share| sum.saturating_add(share.weight)));
+    let mut unit = left.checked_div(sum).unwrap_or(0);
+    // Each that keeps what it holds raises the share of the others; after two turns hardly anything changes.
+    for turn in 0..2 {
+        let (mut kept, mut weight) = (0_u64, 0_u64);
+        for share in shares.iter_mut() {
+            match share.held {
+                Some(held) if held <= unit.saturating_mul(share.weight) => {
+                    kept = kept.saturating_add(held);
+                    weight = weight.saturating_add(share.weight);
+                }
+                _ if turn == 1 => share.held = None,
+                _ => {}
+            }
+        }
+        (left, sum) = (health.saturating_sub(kept), shares.iter().fold(0, |sum: u64, share| sum.saturating_add(share.weight)));
+        sum = sum.saturating_sub(weight);
+        if turn == 0 {
+            unit = left.checked_div(sum).unwrap_or(0);
+        }
+    }
+    left.checked_div(sum).unwrap_or(0)
+}
+
 /// The lowest and the highest price, in steps, up to which a market takes no more than its allowance from a health; none
 /// where no price within the range of the slopes takes it.
-fn guards(slopes: Slopes, market: &Market, allowance: i64) -> [Option<u32>; 2] {
-    let (base, below, above) = (i64::from(market.base), i64::from(slopes.below), i64::from(slopes.above));
-    let least = term(slopes, market.delta()).saturating_sub(allowance);
+fn guards(slopes: Slopes, spot: Spot, allowance: i64) -> [Option<u32>; 2] {
+    let (base, below, above) = (i64::from(spot.base), i64::from(slopes.below), i64::from(slopes.above));
+    let least = term(slopes, spot.below, spot.above).saturating_sub(allowance);
     // Left of the base the term is `below` times a distance at most zero, right of it `above` times one at least zero.
     let falling = (below > 0).then(|| if least <= 0 { over(least, below) } else { ceil(least, above) });
     let rising = (above < 0).then(|| if least <= 0 { over(least, above) } else { floor(least, below) });
-    let (first, last) = range(market.base);
+    let (first, last) = range(spot.base);
     let steps = |distance: i64| u32::try_from(base.saturating_add(distance)).ok();
     [
         falling.and_then(steps).filter(|steps| *steps > first),

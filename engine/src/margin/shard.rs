@@ -552,6 +552,11 @@ impl Shard {
         Ok(ShardReply { reports, inventory, facts: Vec::new(), examined })
     }
 
+    /// Bytes of the guard index.
+    pub fn index_bytes(&self) -> usize {
+        self.guards.bytes()
+    }
+
     /// Carries out postings: what they touched is evaluated.
     ///
     /// # Errors

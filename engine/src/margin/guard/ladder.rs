@@ -27,29 +27,30 @@ pub(super) struct Ladder {
     pages: Vec<Vec<Vec<Guard>>>,
     /// No guard lies in a bucket before this.
     lowest: usize,
+    guards: usize,
+    /// How many of them have been moved since.
+    moved: usize,
 }
 
 impl Ladder {
     /// An empty ladder from a height on.
     pub(super) fn new(foot: u32, shift: u32) -> Self {
-        Self { foot, shift, pages: Vec::new(), lowest: usize::MAX }
+        Self { foot, shift, pages: Vec::new(), lowest: usize::MAX, guards: 0, moved: 0 }
     }
 
     fn bucket_of(&self, height: u32) -> usize {
         usize::try_from(height.saturating_sub(self.foot) >> self.shift).unwrap_or(usize::MAX)
     }
 
-    fn bucket(&self, bucket: usize) -> Option<&Vec<Guard>> {
-        self.pages.get(bucket / PAGE)?.get(bucket % PAGE)
-    }
-
     fn bucket_mut(&mut self, bucket: usize) -> Option<&mut Vec<Guard>> {
         self.pages.get_mut(bucket / PAGE)?.get_mut(bucket % PAGE)
     }
 
-    /// Adds a guard. `stands` tells whether a guard is still the one its scope goes by: a full bucket is rid of others
-    /// before it grows.
-    pub(super) fn add(&mut self, guard: Guard, stands: impl Fn(&Guard) -> bool) {
+    /// Adds a guard, in the place of another one of the same scope if it is `instead`. `stands` tells whether a guard is
+    /// still the one its scope goes by: when half of all do not, a full bucket is rid of those before it grows.
+    pub(super) fn add(&mut self, guard: Guard, instead: bool, stands: impl Fn(&Guard) -> bool) {
+        self.moved = self.moved.saturating_add(usize::from(instead));
+        self.guards = self.guards.saturating_add(1);
         let place = self.bucket_of(guard.height);
         self.lowest = self.lowest.min(place);
         let (page, place) = (place / PAGE, place % PAGE);
@@ -61,8 +62,12 @@ impl Ladder {
             page.resize_with(PAGE, Vec::new);
         }
         let Some(bucket) = page.get_mut(place) else { return };
-        if bucket.len() == bucket.capacity() && bucket.len() >= SMALL {
+        if bucket.len() == bucket.capacity() && bucket.len() >= SMALL && self.moved > self.guards / 2 {
+            let before = bucket.len();
             bucket.retain(stands);
+            let gone = before.saturating_sub(bucket.len());
+            self.moved = self.moved.saturating_sub(gone);
+            self.guards = self.guards.saturating_sub(gone);
             // Not looked through again before a quarter of it is new.
             if bucket.len().saturating_mul(4) > bucket.capacity().saturating_mul(3) {
                 bucket.reserve(bucket.capacity());
@@ -89,15 +94,26 @@ impl Ladder {
         count
     }
 
-    /// Takes out guards that are lower than `height`, at most about `most` of them. Are they all?
-    pub(super) fn take(&mut self, height: u32, most: usize, out: &mut Vec<Guard>) -> bool {
+    /// Takes out guards that are lower than `height`, at most about `most` of them.
+    pub(super) fn take(&mut self, height: u32, most: usize, out: &mut Vec<Guard>) {
+        let before = out.len();
+        self.drain(height, most, out);
+        self.guards = self.guards.saturating_sub(out.len().saturating_sub(before));
+    }
+
+    /// A guard that was taken out no longer stood.
+    pub(super) fn had_moved(&mut self) {
+        self.moved = self.moved.saturating_sub(1);
+    }
+
+    fn drain(&mut self, height: u32, most: usize, out: &mut Vec<Guard>) {
         let last = self.bucket_of(height);
         let until = out.len().saturating_add(most);
         while self.lowest < last {
             match self.pages.get_mut(self.lowest / PAGE) {
                 None => {
                     self.lowest = usize::MAX;
-                    return true;
+                    return;
                 }
                 Some(page) if page.is_empty() => self.lowest = next_page(self.lowest).min(last),
                 Some(page) => {
@@ -106,7 +122,7 @@ impl Ladder {
                         let kept = bucket.len().saturating_sub(room);
                         out.extend(bucket.drain(kept..));
                         if kept > 0 {
-                            return false;
+                            return;
                         }
                         // What a crash has filled is not kept for the next one.
                         *bucket = Vec::new();
@@ -124,7 +140,6 @@ impl Ladder {
                 stays
             });
         }
-        true
     }
 
     /// Bytes it holds.
@@ -144,22 +159,25 @@ fn next_page(bucket: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn taken(ladder: &mut Ladder, height: u32, most: usize) -> Vec<u32> {
+        let mut out = Vec::new();
+        ladder.take(height, most, &mut out);
+        out.iter().map(|guard| guard.height).collect()
+    }
+
     #[test]
     fn guards_come_out_when_the_price_stands_higher_and_not_before() {
         let mut ladder = Ladder::new(1_000, 4);
         let heights = [1_000, 1_003, 1_016, 1_017, 1_100, 9_000];
         for (scope, height) in heights.into_iter().enumerate() {
-            ladder.add(Guard { height, scope: Scope(u32::try_from(scope).unwrap()) }, |_| true);
+            ladder.add(Guard { height, scope: Scope(u32::try_from(scope).unwrap()) }, false, |_| true);
         }
-        let mut out = Vec::new();
-        assert!(ladder.take(1_000, 9, &mut out) && out.is_empty());
-        assert!(ladder.take(1_017, 9, &mut out));
-        assert_eq!(out.drain(..).map(|guard| guard.height).collect::<Vec<_>>(), [1_000, 1_003, 1_016]);
-        assert!(ladder.take(1_017, 9, &mut out) && out.is_empty());
-        assert_eq!(ladder.reached(9_001), 2);
-        assert!(!ladder.take(9_001, 1, &mut out), "some are left");
-        assert!(ladder.take(9_001, 9, &mut out));
-        assert_eq!(out.len(), 3);
+        assert!(taken(&mut ladder, 1_000, 9).is_empty());
+        assert_eq!(taken(&mut ladder, 1_017, 9), [1_000, 1_003, 1_016]);
+        assert!(taken(&mut ladder, 1_017, 9).is_empty());
+        assert_eq!(ladder.reached(9_001), 2, "but for the bucket that the price stands in");
+        assert_eq!(taken(&mut ladder, 9_001, 1).len(), 1, "no more than asked for");
+        assert_eq!(taken(&mut ladder, 9_001, 9).len(), 2);
         assert_eq!(ladder.reached(u32::MAX), 0);
     }
 
@@ -167,9 +185,9 @@ mod tests {
     fn a_full_bucket_is_rid_of_guards_that_have_been_moved() {
         let mut ladder = Ladder::new(0, 8);
         for scope in 0..100_000 {
-            ladder.add(Guard { height: 7, scope: Scope(scope) }, |guard| guard.scope.0 % 1_000 == 0);
+            ladder.add(Guard { height: 7, scope: Scope(scope) }, scope % 1_000 != 0, |guard| guard.scope.0 % 1_000 == 0);
         }
-        assert!(ladder.bucket(0).unwrap().len() < 1_000);
         assert!(ladder.bytes() < 20_000);
+        assert!(taken(&mut ladder, 8, usize::MAX).len() < 1_000);
     }
 }

@@ -1,9 +1,10 @@
 //! What the index knows of each scope, in arrays that are read from one end to the other.
 //!
-//! Scopes with up to 1, 2, 4, 8, … markets each have a lane of that width, so a row is found by its number and a screen of
-//! everybody is a walk over three arrays.
+//! Scopes with up to 1, 2, 4, 8, … markets each have a lane of that width, so a row is found by its number, and reckoning
+//! the health of everybody is a walk over two arrays.
 
-use super::market::Delta;
+use super::market::Spot;
+use super::screen::{WORN, Wear};
 
 /// A scope in the lanes: the lane in the upper four bits, the row in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,11 @@ impl Scope {
         (link != NONE).then_some(Self(link))
     }
 
+    /// The first of a lane.
+    pub(super) fn first(lane: u32) -> Self {
+        Self(lane << ROW_BITS)
+    }
+
     /// Its lane.
     pub(super) fn lane(self) -> u32 {
         self.0 >> ROW_BITS
@@ -32,53 +38,66 @@ impl Scope {
     }
 }
 
-/// What a step of a market's price does to the health of a scope: at most this below the base, at least this above it
-/// (so that a health reckoned with it is never too high).
+/// What a step of a market's price does to the health of a scope: at most `below` under the base, at least `above` over
+/// it (so that a health reckoned with them is never too high).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Slopes {
-    pub(super) below: i32,
-    pub(super) above: i32,
+    pub(super) below: i16,
+    pub(super) above: i16,
 }
 
-/// Heights of the guards in the falling and the rising ladder of its market; [`NONE`] without.
-pub(super) type Filed = [u32; 2];
+impl Slopes {
+    /// The steeper of the two.
+    pub(super) fn steepest(self) -> u16 {
+        self.below.unsigned_abs().max(self.above.unsigned_abs())
+    }
+}
 
 /// A market that a scope is exposed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exposure {
+pub(super) struct Cell {
     pub(super) market: u16,
     pub(super) slopes: Slopes,
 }
+
+const UNUSED: Cell = Cell { market: NOWHERE, slopes: Slopes { below: 0, above: 0 } };
+
+/// Heights of the guards in the falling and the rising ladder of a market; [`NONE`] without.
+pub(super) type Filed = [u32; 2];
 
 /// The scope waits in the list of this tick's work.
 pub(super) const QUEUED: u8 = 1;
 /// The scope is looked at in every tick.
 pub(super) const NEAR: u8 = 2;
 
+/// Whose a row is.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    owner: u32,
+    /// The next scope of the same account.
+    next: u32,
+    marks: u8,
+}
+
 /// The scopes of one width.
 #[derive(Debug, Default)]
-struct Lane {
+pub(super) struct Lane {
     /// Lower bound of the health with every market at its base.
-    health: Vec<i64>,
-    markets: Vec<u16>,
-    slopes: Vec<Slopes>,
+    pub(super) health: Vec<i64>,
+    pub(super) cells: Vec<Cell>,
+    /// What the storm knows: see `screen`.
+    pub(super) wear: Vec<Wear>,
     filed: Vec<Filed>,
-    owner: Vec<u32>,
-    /// The next scope of the same account.
-    next: Vec<u32>,
-    marks: Vec<u8>,
+    heads: Vec<Head>,
     free: Vec<u32>,
 }
 
-/// A row, to read.
-#[derive(Debug, Clone, Copy)]
+/// A row, its guards to change.
+#[derive(Debug)]
 pub(super) struct Row<'a> {
-    pub(super) owner: u32,
-    pub(super) next: u32,
     pub(super) health: i64,
-    pub(super) markets: &'a [u16],
-    pub(super) slopes: &'a [Slopes],
-    pub(super) filed: &'a [Filed],
+    pub(super) cells: &'a [Cell],
+    pub(super) filed: &'a mut [Filed],
 }
 
 /// All lanes.
@@ -103,6 +122,11 @@ impl Lanes {
         (lane < LANES).then_some(lane)
     }
 
+    /// All, by number.
+    pub(super) fn each(&mut self) -> impl Iterator<Item = (u32, &mut Lane)> {
+        (0_u32..).zip(&mut self.lanes)
+    }
+
     /// A free row for a scope of an account, with no markets yet.
     pub(super) fn open(&mut self, lane: u32, owner: u32) -> Option<Scope> {
         let index = usize::try_from(lane).ok()?;
@@ -111,25 +135,23 @@ impl Lanes {
         }
         let width = 1_usize.checked_shl(lane)?;
         let lane_rows = self.lanes.get_mut(index)?;
+        let head = Head { owner, next: NONE, marks: 0 };
         let row = match lane_rows.free.pop() {
-            Some(row) => row,
+            Some(row) => {
+                *lane_rows.heads.get_mut(usize::try_from(row).ok()?)? = head;
+                row
+            }
             None => {
-                let row = u32::try_from(lane_rows.owner.len()).ok().filter(|row| *row < (1 << ROW_BITS) - 1)?;
-                let cells = lane_rows.markets.len().checked_add(width)?;
-                lane_rows.markets.resize(cells, NOWHERE);
-                lane_rows.slopes.resize(cells, Slopes::default());
+                let row = u32::try_from(lane_rows.heads.len()).ok().filter(|row| *row < (1 << ROW_BITS) - 1)?;
+                let cells = lane_rows.cells.len().checked_add(width)?;
+                lane_rows.cells.resize(cells, UNUSED);
                 lane_rows.filed.resize(cells, [NONE; 2]);
                 lane_rows.health.push(ENDLESS);
-                lane_rows.owner.push(NONE);
-                lane_rows.next.push(NONE);
-                lane_rows.marks.push(0);
+                lane_rows.wear.push(WORN);
+                lane_rows.heads.push(head);
                 row
             }
         };
-        let place = usize::try_from(row).ok()?;
-        *lane_rows.owner.get_mut(place)? = owner;
-        *lane_rows.next.get_mut(place)? = NONE;
-        *lane_rows.marks.get_mut(place)? = 0;
         self.rows = self.rows.saturating_add(1);
         Some(Scope((lane << ROW_BITS) | row))
     }
@@ -139,8 +161,8 @@ impl Lanes {
         let row = scope.row();
         self.write(scope, ENDLESS, &[]);
         let Some(lane) = self.lanes.get_mut(lane(scope)) else { return };
-        let Some(owner) = lane.owner.get_mut(row).filter(|owner| **owner != NONE) else { return };
-        *owner = NONE;
+        let Some(head) = lane.heads.get_mut(row).filter(|head| head.owner != NONE) else { return };
+        head.owner = NONE;
         if let Ok(row) = u32::try_from(row) {
             lane.free.push(row);
         }
@@ -148,60 +170,89 @@ impl Lanes {
     }
 
     /// Writes a row. Guards of markets that keep their place stay filed.
-    pub(super) fn write(&mut self, scope: Scope, health: i64, exposures: &[Exposure]) {
-        let cells = cells(scope);
+    pub(super) fn write(&mut self, scope: Scope, health: i64, cells: &[Cell]) {
+        let places = places(scope);
         let Some(lane) = self.lanes.get_mut(lane(scope)) else { return };
         if let Some(known) = lane.health.get_mut(scope.row()) {
             *known = health.clamp(-ENDLESS, ENDLESS);
         }
-        let (Some(markets), Some(slopes), Some(filed)) =
-            (lane.markets.get_mut(cells.clone()), lane.slopes.get_mut(cells.clone()), lane.filed.get_mut(cells))
-        else {
-            return;
-        };
-        let mut new = exposures.iter();
-        for ((market, slopes), filed) in markets.iter_mut().zip(slopes).zip(filed) {
-            let exposure = new.next();
-            if exposure.is_none_or(|exposure| exposure.market != *market) {
+        if let Some(wear) = lane.wear.get_mut(scope.row()) {
+            *wear = WORN;
+        }
+        let (Some(known), Some(filed)) = (lane.cells.get_mut(places.clone()), lane.filed.get_mut(places)) else { return };
+        let new = cells.iter().copied().chain(std::iter::repeat(UNUSED));
+        for ((known, filed), cell) in known.iter_mut().zip(filed).zip(new) {
+            if known.market != cell.market {
                 *filed = [NONE; 2];
             }
-            *market = exposure.map_or(NOWHERE, |exposure| exposure.market);
-            *slopes = exposure.map_or(Slopes::default(), |exposure| exposure.slopes);
+            *known = cell;
         }
     }
 
-    /// A row.
-    pub(super) fn row(&self, scope: Scope) -> Option<Row<'_>> {
-        let (lane, row, cells) = (self.lanes.get(lane(scope))?, scope.row(), cells(scope));
+    /// A row; none when it is free.
+    pub(super) fn row(&mut self, scope: Scope) -> Option<Row<'_>> {
+        let (lane, row, places) = (self.lanes.get_mut(lane(scope))?, scope.row(), places(scope));
+        lane.heads.get(row).filter(|head| head.owner != NONE)?;
         Some(Row {
-            owner: *lane.owner.get(row)?,
-            next: *lane.next.get(row)?,
             health: *lane.health.get(row)?,
-            markets: lane.markets.get(cells.clone())?,
-            slopes: lane.slopes.get(cells.clone())?,
-            filed: lane.filed.get(cells)?,
+            cells: lane.cells.get(places.clone())?,
+            filed: lane.filed.get_mut(places)?,
         })
     }
 
-    /// The guards of a row, to change.
-    pub(super) fn filed(&mut self, scope: Scope) -> &mut [Filed] {
-        let lane = self.lanes.get_mut(lane(scope));
-        lane.and_then(|lane| lane.filed.get_mut(cells(scope))).unwrap_or_default()
+    fn head(&self, scope: Scope) -> Option<&Head> {
+        self.lanes.get(lane(scope))?.heads.get(scope.row())
+    }
+
+    fn head_mut(&mut self, scope: Scope) -> Option<&mut Head> {
+        self.lanes.get_mut(lane(scope))?.heads.get_mut(scope.row())
+    }
+
+    /// The account of a scope; none of a free row.
+    pub(super) fn owner(&self, scope: Scope) -> Option<usize> {
+        self.head(scope).filter(|head| head.owner != NONE).and_then(|head| usize::try_from(head.owner).ok())
+    }
+
+    /// The next scope of the same account.
+    pub(super) fn next(&self, scope: Scope) -> u32 {
+        self.head(scope).map_or(NONE, |head| head.next)
+    }
+
+    /// Links a row to the next of its account.
+    pub(super) fn link(&mut self, scope: Scope, next: u32) {
+        if let Some(head) = self.head_mut(scope) {
+            head.next = next;
+        }
+    }
+
+    /// Sets a mark of a row: was it new?
+    pub(super) fn mark(&mut self, scope: Scope, bit: u8) -> bool {
+        self.head_mut(scope).is_some_and(|head| {
+            let new = head.marks & bit == 0;
+            head.marks |= bit;
+            new
+        })
+    }
+
+    /// Takes a mark off a row.
+    pub(super) fn unmark(&mut self, scope: Scope, bit: u8) {
+        if let Some(head) = self.head_mut(scope) {
+            head.marks &= !bit;
+        }
     }
 
     /// The height that a scope has filed on a side of a market.
     pub(super) fn height(&self, scope: Scope, market: u16, side: usize) -> Option<u32> {
-        let row = self.row(scope)?;
-        let place = row.markets.iter().position(|known| *known == market)?;
-        row.filed.get(place)?.get(side).copied()
+        let (lane, places) = (self.lanes.get(lane(scope))?, places(scope));
+        let place = lane.cells.get(places.clone())?.iter().position(|cell| cell.market == market)?;
+        lane.filed.get(places)?.get(place)?.get(side).copied()
     }
 
     /// Takes back the guard of a side of a market that has been reached. Did the scope still go by it?
     pub(super) fn unfile(&mut self, scope: Scope, market: u16, side: usize, height: u32) -> bool {
-        let Some(place) = self.row(scope).and_then(|row| row.markets.iter().position(|known| *known == market)) else {
-            return false;
-        };
-        match self.filed(scope).get_mut(place).and_then(|filed| filed.get_mut(side)) {
+        let Some(row) = self.row(scope) else { return false };
+        let Some(place) = row.cells.iter().position(|cell| cell.market == market) else { return false };
+        match row.filed.get_mut(place).and_then(|filed| filed.get_mut(side)) {
             Some(filed) if *filed == height => {
                 *filed = NONE;
                 true
@@ -210,55 +261,17 @@ impl Lanes {
         }
     }
 
-    /// Links a row to the next of its account.
-    pub(super) fn link(&mut self, scope: Scope, next: u32) {
-        if let Some(known) = self.lanes.get_mut(lane(scope)).and_then(|lane| lane.next.get_mut(scope.row())) {
-            *known = next;
-        }
-    }
-
-    /// Sets a mark of a row: was it new?
-    pub(super) fn mark(&mut self, scope: Scope, bit: u8) -> bool {
-        let marks = self.lanes.get_mut(lane(scope)).and_then(|lane| lane.marks.get_mut(scope.row()));
-        marks.is_some_and(|marks| {
-            let new = *marks & bit == 0;
-            *marks |= bit;
-            new
-        })
-    }
-
-    /// Takes a mark off a row.
-    pub(super) fn unmark(&mut self, scope: Scope, bit: u8) {
-        if let Some(marks) = self.lanes.get_mut(lane(scope)).and_then(|lane| lane.marks.get_mut(scope.row())) {
-            *marks &= !bit;
-        }
-    }
-
-    /// Every scope whose health may be used up.
-    pub(super) fn screen(&self, deltas: &[Delta], out: &mut Vec<Scope>) {
-        for (lane, number) in self.lanes.iter().zip(0_u32..) {
-            let first = number << ROW_BITS;
-            match number {
-                0 => lane.screen::<1>(first, deltas, out),
-                1 => lane.screen::<2>(first, deltas, out),
-                2 => lane.screen::<4>(first, deltas, out),
-                3 => lane.screen::<8>(first, deltas, out),
-                _ => lane.screen_wide(1 << number, first, deltas, out),
-            }
-        }
-    }
-
     /// A market has a new base: nothing is filed for it any more. `found` hears the accounts that are exposed to it.
     pub(super) fn forget(&mut self, market: u16, mut found: impl FnMut(u32)) {
-        for (lane, number) in self.lanes.iter_mut().zip(0_u32..) {
+        for (number, lane) in (0_u32..).zip(&mut self.lanes) {
             let width = 1_usize << number;
-            let cells = lane.markets.chunks_exact(width).zip(lane.filed.chunks_exact_mut(width));
-            for ((markets, filed), owner) in cells.zip(&lane.owner).filter(|(_, owner)| **owner != NONE) {
-                if let Some(place) = markets.iter().position(|known| *known == market) {
+            let rows = lane.cells.chunks_exact(width).zip(lane.filed.chunks_exact_mut(width)).zip(&lane.heads);
+            for ((cells, filed), head) in rows.filter(|(_, head)| head.owner != NONE) {
+                if let Some(place) = cells.iter().position(|cell| cell.market == market) {
                     if let Some(filed) = filed.get_mut(place) {
                         *filed = [NONE; 2];
                     }
-                    found(*owner);
+                    found(head.owner);
                 }
             }
         }
@@ -267,9 +280,9 @@ impl Lanes {
     /// Bytes they hold.
     pub(super) fn bytes(&self) -> usize {
         let of = |lane: &Lane| {
-            let cell = size_of::<u16>().saturating_add(size_of::<Slopes>()).saturating_add(size_of::<Filed>());
-            let row = size_of::<i64>().saturating_add(size_of::<u32>().saturating_mul(2)).saturating_add(1);
-            lane.markets.capacity().saturating_mul(cell).saturating_add(lane.owner.capacity().saturating_mul(row))
+            let cell = size_of::<Cell>().saturating_add(size_of::<Filed>()).saturating_mul(lane.cells.capacity());
+            let row = size_of::<i64>().saturating_add(size_of::<Head>()).saturating_add(size_of::<Wear>());
+            row.saturating_mul(lane.heads.capacity()).saturating_add(cell)
         };
         self.lanes.iter().map(of).fold(0, usize::saturating_add)
     }
@@ -280,44 +293,22 @@ fn lane(scope: Scope) -> usize {
 }
 
 /// Where the markets of a scope stand in the arrays of its lane.
-fn cells(scope: Scope) -> std::ops::Range<usize> {
+fn places(scope: Scope) -> std::ops::Range<usize> {
     let (lane, row) = (scope.lane(), scope.row());
     row.saturating_mul(1 << lane)..row.saturating_add(1).saturating_mul(1 << lane)
 }
 
-/// What a market adds to a health. Neither the products nor their sum leave 63 bits: see `scope::BITS`.
-pub(super) fn term(slopes: Slopes, delta: Delta) -> i64 {
-    let below = i64::from(slopes.below).wrapping_mul(i64::from(delta.below));
-    below.wrapping_add(i64::from(slopes.above).wrapping_mul(i64::from(delta.above)))
+/// What a market adds to a health so far from its base. A slope has 15 bits, a distance 24, and there are at most 2^15
+/// markets, so with a health of 60 bits nothing leaves 63.
+pub(super) fn term(slopes: Slopes, below: i32, above: i32) -> i64 {
+    let term = i64::from(slopes.below).wrapping_mul(below.into());
+    term.wrapping_add(i64::from(slopes.above).wrapping_mul(above.into()))
 }
 
-impl Lane {
-    fn screen<const WIDTH: usize>(&self, first: u32, deltas: &[Delta], out: &mut Vec<Scope>) {
-        let (markets, _) = self.markets.as_chunks::<WIDTH>();
-        let (slopes, _) = self.slopes.as_chunks::<WIDTH>();
-        for (((health, markets), slopes), row) in self.health.iter().zip(markets).zip(slopes).zip(first..) {
-            let mut left = *health;
-            for (market, slopes) in markets.iter().zip(slopes) {
-                let delta = deltas.get(usize::from(*market)).copied().unwrap_or_default();
-                left = left.wrapping_add(term(*slopes, delta));
-            }
-            if left <= 0 {
-                out.push(Scope(row));
-            }
-        }
-    }
-
-    fn screen_wide(&self, width: usize, first: u32, deltas: &[Delta], out: &mut Vec<Scope>) {
-        let rows = self.markets.chunks_exact(width).zip(self.slopes.chunks_exact(width));
-        for ((health, (markets, slopes)), row) in self.health.iter().zip(rows).zip(first..) {
-            let mut left = *health;
-            for (market, slopes) in markets.iter().zip(slopes) {
-                let delta = deltas.get(usize::from(*market)).copied().unwrap_or_default();
-                left = left.wrapping_add(term(*slopes, delta));
-            }
-            if left <= 0 {
-                out.push(Scope(row));
-            }
-        }
-    }
+/// The lower bound of a health at the prices of now.
+pub(super) fn reckon(health: i64, cells: &[Cell], spots: &[Spot]) -> i64 {
+    cells.iter().fold(health, |health, cell| match spots.get(usize::from(cell.market)) {
+        Some(spot) => health.wrapping_add(term(cell.slopes, spot.below, spot.above)),
+        None => health,
+    })
 }

@@ -58,11 +58,26 @@ impl Steps {
     }
 }
 
-/// How far a market stands below (at most zero) and above (at least zero) its base, in steps.
+/// Where a market stands, for those who reckon with many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Delta {
+pub(super) struct Spot {
+    /// Steps below the base, at most zero.
     pub(super) below: i32,
+    /// Steps above it, at least zero.
     pub(super) above: i32,
+    /// Where it stands.
+    pub(super) now: u32,
+    /// The base.
+    pub(super) base: u32,
+    /// Mean size of a move between two ticks, in sixteenths of a step.
+    pub(super) unrest: u32,
+}
+
+/// Steps below and above a base.
+pub(super) fn distances(base: u32, now: u32) -> (i32, i32) {
+    let steps = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let above = steps(now).saturating_sub(steps(base));
+    (above.min(0), above.max(0))
 }
 
 /// Falling, then rising: sides of a market, as numbers.
@@ -76,8 +91,7 @@ pub(super) struct Market {
     steps: Steps,
     /// Where healths are reckoned from.
     pub(super) base: u32,
-    /// Where it stands.
-    pub(super) now: u32,
+    now: u32,
     price: Price,
     /// Mean size of a move between two ticks, in sixteenths of a step.
     unrest: u32,
@@ -117,16 +131,10 @@ impl Market {
         (least..most).contains(&now)
     }
 
-    /// How far it stands from its base.
-    pub(super) fn delta(&self) -> Delta {
-        let steps = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let above = steps(self.now).saturating_sub(steps(self.base));
-        Delta { below: above.min(0), above: above.max(0) }
-    }
-
-    /// How restless the price is.
-    pub(super) fn unrest(&self) -> u32 {
-        self.unrest
+    /// Where it stands.
+    pub(super) fn spot(&self) -> Spot {
+        let (below, above) = distances(self.base, self.now);
+        Spot { below, above, now: self.now, base: self.base, unrest: self.unrest }
     }
 
     /// Steps as a height of a side, or a height as steps.
@@ -134,23 +142,23 @@ impl Market {
         if side == 0 { TOP.saturating_sub(steps) } else { steps }
     }
 
-    /// Adds a guard to a side.
-    pub(super) fn add(&mut self, side: usize, guard: Guard, stands: impl Fn(&Guard) -> bool) {
+    /// The guards of a side.
+    pub(super) fn ladder(&mut self, side: usize) -> Option<&mut Ladder> {
+        self.ladders.get_mut(side)
+    }
+
+    /// How many guards have been reached, about.
+    pub(super) fn reached(&self) -> usize {
+        let sides = SIDES.into_iter().zip(&self.ladders);
+        sides.map(|(side, ladder)| ladder.reached(Self::turn(side, self.now))).fold(0, usize::saturating_add)
+    }
+
+    /// Takes out the guards of a side that have been reached, at most about `most`.
+    pub(super) fn take(&mut self, side: usize, most: usize, out: &mut Vec<Guard>) {
+        let height = Self::turn(side, self.now);
         if let Some(ladder) = self.ladders.get_mut(side) {
-            ladder.add(guard, stands);
+            ladder.take(height, most, out);
         }
-    }
-
-    /// How many guards may have been reached on a side.
-    pub(super) fn reached(&self, side: usize) -> usize {
-        let height = Self::turn(side, self.now);
-        self.ladders.get(side).map_or(0, |ladder| ladder.reached(height))
-    }
-
-    /// Takes out guards that have been reached, at most about `most`. Are they all?
-    pub(super) fn take(&mut self, side: usize, most: usize, out: &mut Vec<Guard>) -> bool {
-        let height = Self::turn(side, self.now);
-        self.ladders.get_mut(side).is_none_or(|ladder| ladder.take(height, most, out))
     }
 
     /// Bytes of its ladders.

@@ -1,6 +1,6 @@
 //! From an account to what the index knows of its scopes.
 
-use super::lanes::{Exposure, Lanes, Slopes};
+use super::lanes::{Cell, Lanes, Slopes};
 use super::market::{Market, range};
 use crate::id::{AssetIx, MarketIx};
 use crate::margin::account::{Account, Position};
@@ -8,9 +8,9 @@ use crate::margin::fixed::{Contract, Figures, Health, Value, WHOLE};
 use crate::number::product;
 use crate::rules::Kind;
 
-/// Most bits of a slope in a lane of up to 64 markets; a bit less for each that is wider. A distance has 24, so a health
-/// with all its terms stays within 62.
-const BITS: u32 = 30;
+/// Bits of the steepest slope of a scope: what rounding takes off a health is then less than a ten-thousandth of what the
+/// largest position has moved.
+const BITS: u32 = 14;
 
 /// What a step does to the health of a scope, at the decimals of a health: see [`Slopes`].
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ struct Exact {
 pub(super) struct Measured {
     pub(super) lane: u32,
     pub(super) health: i64,
-    pub(super) exposures: Vec<Exposure>,
+    pub(super) cells: Vec<Cell>,
     exact: Vec<Exact>,
 }
 
@@ -116,18 +116,16 @@ impl Measured {
             largest = largest.max(slope);
             step = step.checked_add(i128::try_from(slope).ok()?)?;
         }
-        let bits = BITS.saturating_sub(self.lane.saturating_sub(6));
-        let shift = 128_u32.saturating_sub(largest.leading_zeros()).saturating_sub(bits);
+        let shift = 128_u32.saturating_sub(largest.leading_zeros()).saturating_sub(BITS);
         let low = |figure: i128| figure.checked_shr(shift);
         let high = |figure: i128| low(figure.checked_neg()?)?.checked_neg();
         // A price stands between two steps: what it may be beyond the lower one is taken off beforehand.
         let health = low(health.at_least()?.checked_sub(step)?)?;
         self.health = i64::try_from(health).unwrap_or(if health < 0 { i64::MIN } else { i64::MAX });
-        self.exposures.clear();
+        self.cells.clear();
         for exact in &self.exact {
-            let slopes =
-                Slopes { below: i32::try_from(high(exact.below)?).ok()?, above: i32::try_from(low(exact.above)?).ok()? };
-            self.exposures.push(Exposure { market: exact.market, slopes });
+            let (below, above) = (i16::try_from(high(exact.below)?).ok()?, i16::try_from(low(exact.above)?).ok()?);
+            self.cells.push(Cell { market: exact.market, slopes: Slopes { below, above } });
         }
         Some(())
     }

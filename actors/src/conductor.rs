@@ -15,7 +15,7 @@ use actix::{
 use backstop_engine::flow::{BatchOutcome, Flow, Stop};
 use backstop_engine::hash::StateHash;
 use backstop_engine::id::{AccountId, Millis, Seq};
-use backstop_engine::instruction::{Entry, Instruction};
+use backstop_engine::instruction::{Entry, Instruction, take_through};
 use backstop_engine::rules::{Market, Rules};
 use backstop_engine::snapshot::Core;
 use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
@@ -189,19 +189,12 @@ async fn apply(
 ) -> Result<(Work, BatchApplied), Stop> {
     let ApplyBatch { entries, replayed, snapshot } = batch;
     let mut applied = BatchApplied::default();
-    let mut rest = entries.into_iter().peekable();
-    while rest.peek().is_some() {
+    let mut rest = entries.into_iter();
+    while !rest.as_slice().is_empty() {
         // A piece ends with a tick. Batches have no meaning of their own, so neither have pieces.
-        let mut piece = Vec::new();
-        let mut ticks = false;
-        for entry in rest.by_ref() {
-            ticks = entry.instruction == Instruction::Tick;
-            piece.push(entry);
-            if ticks {
-                break;
-            }
-        }
-        let kinds = piece.iter().map(|entry| entry.kind).collect();
+        let piece = take_through(&mut rest, is_tick);
+        let ticks = piece.last().is_some_and(|entry| is_tick(&entry.instruction));
+        let kinds = tally(&piece);
         let listed = piece.iter().filter_map(listed).collect();
         let started = Instant::now();
         let outcome = work.flow.batch(piece, &mut floor).await?;
@@ -222,6 +215,22 @@ async fn apply(
         applied.image = Some(Box::new(Image { position, core, accounts }));
     }
     Ok((work, applied))
+}
+
+fn is_tick(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::Tick)
+}
+
+/// How many commands of each type.
+fn tally(entries: &[Entry]) -> Vec<(&'static str, u64)> {
+    let mut kinds: Vec<(&'static str, u64)> = Vec::new();
+    for entry in entries {
+        match kinds.iter_mut().find(|(kind, _)| *kind == entry.kind) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => kinds.push((entry.kind, 1)),
+        }
+    }
+    kinds
 }
 
 /// The market a command lists.

@@ -188,6 +188,10 @@ fn word(value: &impl Serialize) -> String {
 
 impl Telemetry {
     fn count(&mut self, name: &'static str, labels: &[(&'static str, &str)]) {
+        self.add(name, labels, 1);
+    }
+
+    fn add(&mut self, name: &'static str, labels: &[(&'static str, &str)], count: u64) {
         let mut key: [String; 3] = Default::default();
         key.iter_mut().zip(labels).for_each(|(slot, (_, value))| (*value).clone_into(slot));
         let made = || {
@@ -195,7 +199,7 @@ impl Telemetry {
                 labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
             counter!(name, &labels)
         };
-        self.counters.entry((name, key)).or_insert_with(made).increment(1);
+        self.counters.entry((name, key)).or_insert_with(made).increment(count);
     }
 
     fn set(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
@@ -220,12 +224,13 @@ impl Telemetry {
         self.histograms.entry((name, key)).or_insert_with(made).record(value);
     }
 
-    /// A batch was applied.
-    pub fn batch(&mut self, kinds: &[&'static str]) {
+    /// A batch was applied: how many commands of each type.
+    pub fn batch(&mut self, kinds: &[(&'static str, u64)]) {
+        let commands = kinds.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
         #[allow(clippy::cast_precision_loss, reason = "a batch has less than 2^52 commands")]
-        self.record("backstop_batch_commands", &[], kinds.len() as f64);
-        for kind in kinds {
-            self.count("backstop_commands_total", &[("type", kind)]);
+        self.record("backstop_batch_commands", &[], commands as f64);
+        for (kind, count) in kinds {
+            self.add("backstop_commands_total", &[("type", kind)], *count);
         }
     }
 

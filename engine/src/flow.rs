@@ -136,7 +136,7 @@ pub struct BatchOutcome {
 /// Drives batches through the stations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    rules: Rules,
+    rules: Arc<Rules>,
     staged: Vec<Arc<crate::rules::Market>>,
     funding: Funding,
     marks: Arc<Marks>,
@@ -149,6 +149,11 @@ impl Flow {
     /// shard knows too.
     pub(crate) fn known(&self) -> (&Rules, &[Arc<crate::rules::Market>], &Arc<Marks>) {
         (&self.rules, &self.staged, &self.marks)
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// How many events there have been.
@@ -216,12 +221,10 @@ impl Flow {
     ) -> EntryOutcome {
         let mut events = Vec::new();
         self.tell(entry, facts, &mut events);
-        let refusal = result.err().map(|reject| Fact::Rejected {
-            code: reject.code.as_str(),
-            message: reject.to_string(),
-            field: reject.field,
-        });
-        self.tell(entry, refusal, &mut events);
+        if let Err(reject) = result {
+            let (code, message, field) = (reject.code.as_str(), reject.to_string(), reject.field);
+            self.tell(entry, [Fact::Rejected { code, message, field }], &mut events);
+        }
         EntryOutcome { seq: entry.seq, time: entry.time, result, events }
     }
 

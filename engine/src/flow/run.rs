@@ -5,7 +5,7 @@ use crate::event::Fact;
 use crate::instruction::{Entry, Instruction};
 use crate::margin::{Haircut, Objection, RunReply};
 use crate::reject::Reject;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What has been agreed of a run so far.
@@ -66,10 +66,11 @@ impl Flow {
         agreed
             .facts
             .sort_by(|(index, fact), (other, later)| (index, account_of(fact)).cmp(&(other, account_of(later))));
-        let mut facts = agreed.facts.into_iter().peekable();
+        let mut facts = VecDeque::from(agreed.facts);
         for (index, entry) in entries.iter().enumerate() {
             let result = agreed.refused.get(&index).map_or(Ok(()), |reject| Err(*reject));
-            let shown = std::iter::from_fn(|| facts.next_if(|(of, _)| *of == index)).map(|(_, fact)| fact);
+            let shown = facts.iter().take_while(|(of, _)| *of == index).count();
+            let shown = facts.drain(..shown).map(|(_, fact)| fact);
             let done = self.close(entry, result, shown);
             outcome.entries.push(done);
         }
@@ -97,11 +98,11 @@ impl Flow {
     fn list(&mut self, entries: &[Entry]) {
         for entry in entries {
             match &entry.instruction {
-                Instruction::ListAsset(asset) => self.rules.put_asset(asset.clone()),
+                Instruction::ListAsset(asset) => Arc::make_mut(&mut self.rules).put_asset(asset.clone()),
                 Instruction::ListMarket(market) if self.rules.market(market.index).is_ok() => {
                     self.staged.push(market.clone());
                 }
-                Instruction::ListMarket(market) => self.rules.put_market(market.clone()),
+                Instruction::ListMarket(market) => Arc::make_mut(&mut self.rules).put_market(market.clone()),
                 _ => {}
             }
         }

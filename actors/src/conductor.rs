@@ -15,7 +15,7 @@ use actix::{
 use backstop_engine::flow::{BatchOutcome, Flow, Stop};
 use backstop_engine::hash::StateHash;
 use backstop_engine::id::{AccountId, Millis, Seq};
-use backstop_engine::instruction::{Entry, Instruction};
+use backstop_engine::instruction::{Entry, Instruction, take_through};
 use backstop_engine::rules::{Market, Rules};
 use backstop_engine::snapshot::Core;
 use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
@@ -41,6 +41,8 @@ pub struct Conductor {
     depth: Depth,
     seq: Seq,
     time: Millis,
+    /// The last state hash that was asked for, and where: to compute it takes as long as there are accounts.
+    hashed: Option<(Seq, String)>,
     halt: HaltSender,
     _watch: DeathWatch,
 }
@@ -51,7 +53,7 @@ impl Conductor {
         let watch = halt.watch("conductor");
         let work = Some(Work { flow: core.flow(), published: None });
         let (seq, time) = (core.seq, core.time);
-        Self { work, floor, publisher, gateway: None, depth, seq, time, halt, _watch: watch }
+        Self { work, floor, publisher, gateway: None, depth, seq, time, hashed: None, halt, _watch: watch }
     }
 }
 
@@ -189,25 +191,19 @@ async fn apply(
 ) -> Result<(Work, BatchApplied), Stop> {
     let ApplyBatch { entries, replayed, snapshot } = batch;
     let mut applied = BatchApplied::default();
-    let mut rest = entries.into_iter().peekable();
-    while rest.peek().is_some() {
+    let mut rest = entries.into_iter();
+    while !rest.as_slice().is_empty() {
         // A piece ends with a tick. Batches have no meaning of their own, so neither have pieces.
-        let mut piece = Vec::new();
-        let mut ticks = false;
-        for entry in rest.by_ref() {
-            ticks = entry.instruction == Instruction::Tick;
-            piece.push(entry);
-            if ticks {
-                break;
-            }
-        }
-        let kinds = piece.iter().map(|entry| entry.kind).collect();
+        let piece = take_through(&mut rest, is_tick);
+        let ticks = piece.last().is_some_and(|entry| is_tick(&entry.instruction));
+        let kinds = tally(&piece);
         let listed = piece.iter().filter_map(listed).collect();
         let started = Instant::now();
         let outcome = work.flow.batch(piece, &mut floor).await?;
         let took = started.elapsed();
         applied.add(&outcome);
-        let tick = if ticks && !replayed { Some(figures(&mut floor, &outcome, took).await?) } else { None };
+        let tick =
+            if ticks && !replayed { Some(figures(&floor, work.flow.rules(), &outcome, took).await?) } else { None };
         // The one before has been told meanwhile, as a rule; if not, this is where everybody slows down.
         if let Some(before) = work.published.take() {
             before.done().await?;
@@ -224,6 +220,22 @@ async fn apply(
     Ok((work, applied))
 }
 
+fn is_tick(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::Tick)
+}
+
+/// How many commands of each type.
+fn tally(entries: &[Entry]) -> Vec<(&'static str, u64)> {
+    let mut kinds: Vec<(&'static str, u64)> = Vec::new();
+    for entry in entries {
+        match kinds.iter_mut().find(|(kind, _)| *kind == entry.kind) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => kinds.push((entry.kind, 1)),
+        }
+    }
+    kinds
+}
+
 /// The market a command lists.
 fn listed(entry: &Entry) -> Option<Arc<Market>> {
     match &entry.instruction {
@@ -233,10 +245,14 @@ fn listed(entry: &Entry) -> Option<Arc<Market>> {
 }
 
 /// What the metrics show after each tick.
-async fn figures(floor: &mut Floor, outcome: &BatchOutcome, took: Duration) -> Result<TickFigures, Stop> {
+async fn figures(
+    floor: &Floor,
+    rules: &Arc<Rules>,
+    outcome: &BatchOutcome,
+    took: Duration,
+) -> Result<TickFigures, Stop> {
     let time = outcome.entries.last().map_or(0, |entry| entry.time);
-    let (balance, _) = floor.conservation(false).await?;
-    let rules = floor.rules().await?;
+    let (balance, _) = floor.conservation(rules.clone(), false).await?;
     let names: Vec<String> = rules.assets().iter().map(|asset| asset.name.to_string()).collect();
     let funds = floor.fund.call(move |fund| names.iter().filter_map(|name| fund.view(name)).collect()).await?;
     let ages = floor.oracle.call(move |oracle| oracle.ages(time)).await?;
@@ -273,7 +289,7 @@ pub enum Answer {
     /// To `Conservation`: and are the sums and the fund's books sound?
     Conservation(Conservation, bool),
     /// To `Rules`.
-    Rules(Rules, Vec<MarkView>),
+    Rules(Arc<Rules>, Vec<MarkView>),
     /// To `Status`.
     Status {
         /// The state hash.
@@ -308,29 +324,55 @@ impl Handler<Ask> for Conductor {
         self.depth.leave();
         let floor = self.floor.clone();
         let (seq, time) = (self.seq, self.time);
-        // The flow's part of the state hash is taken here; nothing else asks for it.
-        let mut hash = StateHash::default();
-        if let (Query::Status, Some(work)) = (&ask.0, &self.work) {
-            hash.part("flow", &work.flow);
-        }
-        let work = async move { answer(ask.0, floor, hash).await.map(|answer| Answered { seq, time, answer }) };
-        AtomicResponse::new(Box::pin(work.into_actor(self)))
+        // Without a flow the daemon is stopping.
+        let rules = self.work.as_ref().map(|work| work.flow.rules().clone()).unwrap_or_default();
+        let hash = match (&ask.0, &self.work, &self.hashed) {
+            (Query::Status, _, Some((at, text))) if *at == seq => Hash::Known(text.clone()),
+            (Query::Status, Some(work), _) => {
+                let mut hash = StateHash::default();
+                hash.part("flow", &work.flow);
+                Hash::Begun(hash)
+            }
+            _ => Hash::Begun(StateHash::default()),
+        };
+        let work = async move { answer(ask.0, floor, rules, hash).await };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(move |answer, conductor, _| {
+            let answer = answer?;
+            if let Answer::Status { state_hash, .. } = &answer {
+                conductor.hashed = Some((seq, state_hash.clone()));
+            }
+            Ok(Answered { seq, time, answer })
+        })))
     }
 }
 
-async fn answer(query: Query, mut floor: Floor, mut hash: StateHash) -> Result<Answer, Stop> {
+/// What is known of the state hash.
+enum Hash {
+    /// It was asked for at this place in the order before.
+    Known(String),
+    /// The part that the flow holds, where it is asked for.
+    Begun(StateHash),
+}
+
+async fn answer(query: Query, mut floor: Floor, rules: Arc<Rules>, hash: Hash) -> Result<Answer, Stop> {
     Ok(match query {
         Query::Account(id) => Answer::Account(floor.account(id).await?),
         Query::Marks => Answer::Marks(floor.mark_views().await?),
         Query::Fund(asset) => Answer::Fund(floor.fund_view(asset).await?),
         Query::Conservation { audit } => {
-            let (balance, sound) = floor.conservation(audit).await?;
+            let (balance, sound) = floor.conservation(rules, audit).await?;
             Answer::Conservation(balance, sound)
         }
-        Query::Rules => Answer::Rules(floor.rules().await?, floor.mark_views().await?),
+        Query::Rules => Answer::Rules(rules, floor.mark_views().await?),
         Query::Status => {
-            hash.merge(floor.state_hash().await?);
-            Answer::Status { state_hash: hash.text(), accounts: floor.accounts().await?, shards: floor.shards.len() }
+            let state_hash = match hash {
+                Hash::Known(text) => text,
+                Hash::Begun(mut hash) => {
+                    hash.merge(floor.state_hash().await?);
+                    hash.text()
+                }
+            };
+            Answer::Status { state_hash, accounts: floor.accounts().await?, shards: floor.shards.len() }
         }
     })
 }

@@ -8,7 +8,7 @@ mod handle;
 mod lifecycle;
 mod producers;
 
-pub use answer::{Answer, Results};
+pub use answer::{Answer, Refused, Results};
 pub use handle::GatewayHandle;
 pub use producers::KeptProducer;
 
@@ -179,11 +179,11 @@ impl Gateway {
     }
 
     fn now(&self) -> Millis {
-        (self.config.clock)().max(self.admission.last_time())
+        (self.config.clock)()
     }
 
-    /// Gives a command its place in the pending batch.
-    fn place(&mut self, read: Read) -> Slot {
+    /// Gives a command that came at `now` its place in the pending batch.
+    fn place(&mut self, read: Read, now: Millis) -> Slot {
         let envelope = match read {
             Ok(envelope) => envelope,
             Err(malformed) => return Slot::Done(Answer::malformed(&malformed)),
@@ -207,7 +207,7 @@ impl Gateway {
         let time = match time {
             Some(time) if self.config.accepts_time => time,
             Some(_) => return Slot::Done(Answer::malformed(&Malformed::new(Code::UnknownField, "time"))),
-            None => self.now(),
+            None => now.max(self.admission.last_time()),
         };
         match self.admission.admit(&command, time) {
             Ok(entry) => {
@@ -310,7 +310,9 @@ impl Handler<Submit> for Gateway {
             self.admissions.refused(code);
             return Box::pin(async move { Err(refusal) });
         }
-        let slots: Vec<Slot> = submit.0.into_iter().map(|read| self.place(read)).collect();
+        let now = self.now();
+        self.pending.batch.reserve(submit.0.len());
+        let slots: Vec<Slot> = submit.0.into_iter().map(|read| self.place(read, now)).collect();
         let answers = self.enlist(slots);
         Box::pin(async { answers.await.map_err(|_| Refusal::Halted) })
     }
@@ -331,6 +333,7 @@ pub struct BatchApplied {
 impl BatchApplied {
     /// Adds what a piece of the batch did.
     pub fn add(&mut self, outcome: &BatchOutcome) {
+        self.outcomes.reserve(outcome.entries.len());
         for entry in &outcome.entries {
             self.last = Some((entry.seq, entry.time));
             self.outcomes.push_back(Answer::of(entry));
@@ -375,8 +378,8 @@ fn finish(waiter: Waiter, producers: &mut Producers, outcomes: &mut VecDeque<Ans
         });
     }
     for answer in &answers {
-        if let Answer::Refused { code, .. } = answer {
-            admissions.refused(code);
+        if let Answer::Refused(refused) = answer {
+            admissions.refused(refused.code);
         }
     }
     // Whoever asked may be gone.

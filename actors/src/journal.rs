@@ -71,6 +71,14 @@ pub struct Batch {
     pub snapshot: bool,
 }
 
+impl Batch {
+    /// Makes room for more commands.
+    pub fn reserve(&mut self, more: usize) {
+        self.commands.reserve(more);
+        self.entries.reserve(more);
+    }
+}
+
 enum Order {
     Batch(Batch),
     Seal(oneshot::Sender<()>),

@@ -146,8 +146,8 @@ pub struct TickFigures {
 pub struct Publish {
     /// The batch.
     pub outcome: BatchOutcome,
-    /// The types of its commands.
-    pub kinds: Vec<&'static str>,
+    /// How many commands of each type.
+    pub kinds: Vec<(&'static str, u64)>,
     /// Markets listed in it.
     pub listed: Vec<Arc<Market>>,
     /// After a tick.

@@ -13,6 +13,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use serde::Serialize;
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
 /// Bounds of histograms in seconds.
@@ -94,6 +95,31 @@ pub struct Telemetry {
     counters: BTreeMap<(&'static str, [String; 3]), Counter>,
     gauges: BTreeMap<(&'static str, [String; 2]), Gauge>,
     histograms: BTreeMap<(&'static str, [String; 2]), Histogram>,
+    markets: BTreeMap<SmolStr, MarketGauges>,
+}
+
+/// What is shown of a market after each tick: every market at every tick, so nothing is looked up but the market.
+struct MarketGauges {
+    /// None until the market has a price.
+    age: Option<Gauge>,
+    degraded: Gauge,
+    open_interest: Gauge,
+    position_error: Gauge,
+}
+
+fn market_gauge(name: &'static str, market: &SmolStr) -> Gauge {
+    gauge!(name, "market" => market.to_string())
+}
+
+impl MarketGauges {
+    fn new(market: &SmolStr) -> Self {
+        Self {
+            age: None,
+            degraded: market_gauge("backstop_market_degraded", market),
+            open_interest: market_gauge("backstop_open_interest", market),
+            position_error: market_gauge("backstop_position_error", market),
+        }
+    }
 }
 
 /// What the gateway counts: every refusal passes it. The codes are a closed set, so each is there from the start.
@@ -188,6 +214,10 @@ fn word(value: &impl Serialize) -> String {
 
 impl Telemetry {
     fn count(&mut self, name: &'static str, labels: &[(&'static str, &str)]) {
+        self.add(name, labels, 1);
+    }
+
+    fn add(&mut self, name: &'static str, labels: &[(&'static str, &str)], count: u64) {
         let mut key: [String; 3] = Default::default();
         key.iter_mut().zip(labels).for_each(|(slot, (_, value))| (*value).clone_into(slot));
         let made = || {
@@ -195,7 +225,7 @@ impl Telemetry {
                 labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
             counter!(name, &labels)
         };
-        self.counters.entry((name, key)).or_insert_with(made).increment(1);
+        self.counters.entry((name, key)).or_insert_with(made).increment(count);
     }
 
     fn set(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
@@ -220,12 +250,17 @@ impl Telemetry {
         self.histograms.entry((name, key)).or_insert_with(made).record(value);
     }
 
-    /// A batch was applied.
-    pub fn batch(&mut self, kinds: &[&'static str]) {
+    fn market(&mut self, market: &SmolStr) -> &mut MarketGauges {
+        self.markets.entry(market.clone()).or_insert_with(|| MarketGauges::new(market))
+    }
+
+    /// A batch was applied: how many commands of each type.
+    pub fn batch(&mut self, kinds: &[(&'static str, u64)]) {
+        let commands = kinds.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
         #[allow(clippy::cast_precision_loss, reason = "a batch has less than 2^52 commands")]
-        self.record("backstop_batch_commands", &[], kinds.len() as f64);
-        for kind in kinds {
-            self.count("backstop_commands_total", &[("type", kind)]);
+        self.record("backstop_batch_commands", &[], commands as f64);
+        for (kind, count) in kinds {
+            self.add("backstop_commands_total", &[("type", kind)], *count);
         }
     }
 
@@ -274,19 +309,20 @@ impl Telemetry {
         let age = tick.open.1.map_or(0, |began| tick.time.saturating_sub(began));
         self.set("backstop_oldest_liquidation_age_seconds", &[], seconds(age));
         for (market, age, degraded) in &tick.ages {
-            let labels = [("market", market.as_str())];
+            let gauges = self.market(market);
             if let Some(age) = age {
-                self.set("backstop_oracle_age_seconds", &labels, seconds(*age));
+                let shown = gauges.age.get_or_insert_with(|| market_gauge("backstop_oracle_age_seconds", market));
+                shown.set(seconds(*age));
             }
-            self.set("backstop_market_degraded", &labels, f64::from(u8::from(*degraded)));
+            gauges.degraded.set(f64::from(u8::from(*degraded)));
         }
         for asset in &tick.balance.assets {
             self.set("backstop_conservation_error", &[("asset", &asset.asset)], amount(asset.error.get()));
         }
         for market in &tick.balance.markets {
-            let labels = [("market", market.market.as_str())];
-            self.set("backstop_open_interest", &labels, amount(market.open_interest.get()));
-            self.set("backstop_position_error", &labels, amount(market.error.get()));
+            let gauges = self.market(&market.market);
+            gauges.open_interest.set(amount(market.open_interest.get()));
+            gauges.position_error.set(amount(market.error.get()));
         }
         for fund in &tick.funds {
             let asset = ("asset", fund.asset.as_str());

@@ -21,9 +21,9 @@ use backstop_engine::snapshot::Unreadable;
 /// Where the actors run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// Each shard, the publisher and the gateway on a thread of their own (the journal always has one). Conductor, oracle, queue and
-    /// fund share one: they converse for every liquidation, which within a thread costs a fraction of a microsecond and
-    /// between threads tens of them.
+    /// Publisher, gateway and each shard but the first on a thread of their own (the journal always has one). Conductor,
+    /// oracle, queue, fund and the first shard share one: they converse for every liquidation, which within a thread costs
+    /// a fraction of a microsecond and between threads tens of them, and while a shard works the conductor waits for it.
     Spread,
     /// All on the current thread: for simulation under a paused clock.
     Single,
@@ -104,10 +104,11 @@ pub fn start(plan: Plan, halt: &HaltSender) -> Result<Topology, StartError> {
     // 5. The stations.
     let Start { core, accounts, producers, .. } = plan.start;
     let shards = core.shards(accounts, count, plan.shows_accounts)?;
-    let shard = |(shard, name): (_, &&'static str)| Handle::start(name, shard, halt.watch(name), &place());
+    let places = std::iter::once(centre.clone()).chain(std::iter::repeat_with(place));
+    let shard = |((shard, name), place): ((_, &&'static str), _)| Handle::start(name, shard, halt.watch(name), &place);
     let floor = Floor {
         oracle: Handle::start("oracle", core.oracle.clone(), halt.watch("oracle"), &centre),
-        shards: shards.into_iter().zip(&SHARD_NAMES).map(shard).collect(),
+        shards: shards.into_iter().zip(&SHARD_NAMES).zip(places).map(shard).collect(),
         queue: Handle::start("queue", core.queue.clone(), halt.watch("queue"), &centre),
         fund: Handle::start("fund", core.fund.clone(), halt.watch("fund"), &centre),
     };

@@ -138,7 +138,7 @@ fn a_repeated_number_gets_the_first_answer_and_a_gap_is_refused() {
     System::current().stop();
     let code = |answer: &gateway::Answer| match answer {
         gateway::Answer::Accepted { seq, .. } => seq.to_string(),
-        gateway::Answer::Refused { code, .. } => (*code).to_owned(),
+        gateway::Answer::Refused(refused) => refused.code.to_owned(),
     };
     let first: Vec<String> = answers.0.iter().map(code).collect();
     assert_eq!(first, ["1", "2", "2", "out_of_order", "too_precise", "too_precise"]);

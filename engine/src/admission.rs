@@ -101,7 +101,7 @@ impl Admission {
                 amount: self.on_market_scale(name, *amount, "amount")?,
                 order: order.clone(),
             },
-            Command::Fill(fill) => Instruction::Fill(Box::new(self.trade(fill)?)),
+            Command::Fill(fill) => Instruction::Fill(self.trade(fill)?),
             Command::Price { market: name, source, price } => {
                 Instruction::Observe { market: market(name)?, source: source.clone(), price: *price }
             }

@@ -37,10 +37,16 @@ impl Malformed {
 /// The fields of one JSON object, each taken once.
 pub struct Fields<'a> {
     path: String,
-    entries: Vec<(Cow<'a, str>, Option<&'a RawValue>)>,
+    entries: Vec<Entry<'a>>,
 }
 
-struct Entries<'a>(Vec<(Cow<'a, str>, Option<&'a RawValue>)>);
+/// A field: its name, and its value as it stands until it is taken.
+type Entry<'a> = (Cow<'a, str>, Option<&'a str>);
+
+/// Fields that most commands have room in.
+const FIELDS: usize = 12;
+
+struct Entries<'a>(Vec<Entry<'a>>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -51,9 +57,9 @@ impl<'de> Deserialize<'de> for Entries<'de> {
                 formatter.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(8);
+                let mut entries = Vec::with_capacity(FIELDS);
                 while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    entries.push((key, Some(value)));
+                    entries.push((key, Some(value.get())));
                 }
                 Ok(Entries(entries))
             }
@@ -83,6 +89,53 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
+/// Reads an object without nesting, as nearly every command is: its names and strings have no escape, its other values
+/// are whole numbers. None for everything else, right or wrong, which is left to `serde_json`.
+fn read_flat(text: &str) -> Option<Vec<Entry<'_>>> {
+    let mut entries = Vec::with_capacity(FIELDS);
+    let mut rest = past_blanks(text).strip_prefix('{')?;
+    loop {
+        let (name, after) = plain_string(past_blanks(rest))?;
+        let value = past_blanks(past_blanks(after).strip_prefix(':')?);
+        let after = match plain_string(value) {
+            Some((_, after)) => after,
+            None => past_whole(value)?,
+        };
+        let (value, _) = value.split_at_checked(value.len().checked_sub(after.len())?)?;
+        entries.push((Cow::Borrowed(name), Some(value)));
+        rest = past_blanks(after);
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => break,
+        }
+    }
+    past_blanks(rest.strip_prefix('}')?).is_empty().then_some(entries)
+}
+
+/// What is in the quotes that the text begins with, and what follows.
+fn plain_string(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix('"')?;
+    let end = inner.bytes().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+    let (content, rest) = inner.split_at_checked(end)?;
+    Some((content, rest.strip_prefix('"')?))
+}
+
+fn past_blanks(text: &str) -> &str {
+    past(text, |byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+}
+
+fn past_whole(text: &str) -> Option<&str> {
+    let rest = past(text, |byte| byte.is_ascii_digit());
+    let digits = text.len().checked_sub(rest.len())?;
+    (digits == 1 || digits > 1 && !text.starts_with('0')).then_some(rest)
+}
+
+/// The text after the ASCII characters it begins with.
+fn past(text: &str, these: impl Fn(u8) -> bool) -> &str {
+    let end = text.bytes().position(|byte| !these(byte)).unwrap_or(text.len());
+    text.get(end..).unwrap_or_default()
+}
+
 /// Is the character allowed in a name?
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-')
@@ -98,7 +151,8 @@ impl<'a> Fields<'a> {
     }
 
     fn nested(text: &'a str, path: String) -> Result<Self, Malformed> {
-        let Entries(entries) = serde_json::from_str(text).map_err(|error| {
+        let read = || serde_json::from_str(text).map(|Entries(entries)| entries);
+        let entries = read_flat(text).map_or_else(read, Ok).map_err(|error| {
             let code = if path.is_empty() { Code::Malformed } else { Code::WrongType };
             Malformed::with(code, path.clone(), &error.to_string())
         })?;
@@ -111,8 +165,8 @@ impl<'a> Fields<'a> {
     }
 
     fn raw(&mut self, name: &str) -> Option<&'a str> {
-        let entry = self.entries.iter_mut().find(|(key, value)| key == name && value.is_some())?;
-        let text = entry.1.take()?.get();
+        let entry = self.entries.iter_mut().find(|(key, value)| value.is_some() && key == name)?;
+        let text = entry.1.take()?;
         (text != "null").then_some(text)
     }
 
@@ -148,7 +202,10 @@ impl<'a> Fields<'a> {
     /// A string, if there.
     pub fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
-        self.typed::<Key<'a>>(name, raw).map(|key| Some(key.0))
+        match plain_string(raw) {
+            Some((text, _)) => Ok(Some(Cow::Borrowed(text))),
+            None => self.typed::<Key<'a>>(name, raw).map(|key| Some(key.0)),
+        }
     }
 
     /// A name, if there.
@@ -319,7 +376,7 @@ impl<'a> Fields<'a> {
     /// Is the field a string (and not an object)?
     pub fn is_text(&self, name: &str) -> bool {
         let raw = self.entries.iter().find(|(key, _)| key == name).and_then(|(_, raw)| *raw);
-        raw.is_none_or(|raw| raw.get().starts_with('"') || raw.get() == "null")
+        raw.is_none_or(|raw| raw.starts_with('"') || raw == "null")
     }
 
     /// Every remaining field as a rate (a table of names).
@@ -341,4 +398,75 @@ impl<'a> Fields<'a> {
 fn join(path: &str, name: &str) -> String {
     let shown: String = name.chars().take(64).collect();
     if path.is_empty() { shown } else { format!("{path}.{shown}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_flat_object_is_read_as_serde_json_reads_it_or_left_to_it() {
+        let values = [
+            r#""a""#,
+            r#""""#,
+            r#""ä€😀""#,
+            "0",
+            "7",
+            "18446744073709551616",
+            r#""a b""#,
+            "null",
+            "true",
+            "-1",
+            "1.5",
+            "1e3",
+            "01",
+            "00",
+            "",
+            "\"",
+            r#""\u0041""#,
+            r#""\\""#,
+            r#""\ud800""#,
+            "\"a\nb\"",
+            "\"\u{7f}\"",
+            "[]",
+            "{}",
+            "[1,{}]",
+            r#"{"x":"y"}"#,
+            "'a'",
+            "a",
+            r#""a""b""#,
+            "1 2",
+            "+1",
+            "1,",
+            "\u{a0}1",
+        ];
+        let shapes = [
+            "{\"k\":@}",
+            " { \"k\" : @ } ",
+            "\t{\r\n\"k\":@,\"l\":@}\n",
+            "{\"k\":@,}",
+            "{\"k\"@}",
+            "{@:1}",
+            "{@}",
+            "[@]",
+            "@",
+            "{\"k\":@",
+            "{\"k\":@}}",
+            "{,\"k\":@}",
+            "{\"k\":@ \"l\":@}",
+            "{\"k\":@,\"k\":@}",
+            "\u{feff}{\"k\":@}",
+            "{\"k\":@}\u{b}",
+        ];
+        let mut flat = 0;
+        for text in shapes.iter().flat_map(|shape| values.iter().map(|value| shape.replace('@', value))) {
+            let expected = serde_json::from_str::<Entries<'_>>(&text).map(|Entries(entries)| entries);
+            if let Some(found) = read_flat(&text) {
+                assert_eq!(found, expected.unwrap(), "{text}");
+                flat += 1;
+            }
+        }
+        assert!(flat > 20, "only {flat} were read");
+    }
 }

@@ -11,7 +11,7 @@ mod tick;
 use crate::event::{Event, Fact};
 use crate::funding::Funding;
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Millis, Seq};
-use crate::instruction::{Entry, Instruction};
+use crate::instruction::{Entry, Instruction, take_through};
 use crate::liquidation::{Outcome as QueueOutcome, Queue};
 use crate::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report, RunReply, Scope, Totals};
 use crate::money::{Money, Price};
@@ -136,7 +136,7 @@ pub struct BatchOutcome {
 /// Drives batches through the stations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    rules: Rules,
+    rules: Arc<Rules>,
     staged: Vec<Arc<crate::rules::Market>>,
     funding: Funding,
     marks: Arc<Marks>,
@@ -149,6 +149,11 @@ impl Flow {
     /// shard knows too.
     pub(crate) fn known(&self) -> (&Rules, &[Arc<crate::rules::Market>], &Arc<Marks>) {
         (&self.rules, &self.staged, &self.marks)
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// How many events there have been.
@@ -167,16 +172,16 @@ impl Flow {
     /// [`Stop`].
     pub async fn batch(&mut self, entries: Vec<Entry>, stations: &mut impl Stations) -> Result<BatchOutcome, Stop> {
         let mut outcome = BatchOutcome::default();
-        let mut run: Vec<Entry> = Vec::new();
-        for entry in entries {
-            if entry.instruction.is_barrier() {
-                self.run(std::mem::take(&mut run), stations, &mut outcome).await?;
-                self.barrier(entry, stations, &mut outcome).await?;
-            } else {
-                run.push(entry);
+        outcome.entries.reserve_exact(entries.len());
+        let mut rest = entries.into_iter();
+        while !rest.as_slice().is_empty() {
+            let mut run = take_through(&mut rest, Instruction::is_barrier);
+            let barrier = run.pop_if(|last| last.instruction.is_barrier());
+            self.run(run, stations, &mut outcome).await?;
+            if let Some(barrier) = barrier {
+                self.barrier(barrier, stations, &mut outcome).await?;
             }
         }
-        self.run(run, stations, &mut outcome).await?;
         Ok(outcome)
     }
 
@@ -208,15 +213,18 @@ impl Flow {
     }
 
     /// Ends an entry; a refusal is its last event.
-    fn close(&mut self, entry: &Entry, result: Result<(), Reject>, facts: Vec<Fact>) -> EntryOutcome {
-        let mut events = Vec::with_capacity(facts.len().saturating_add(usize::from(result.is_err())));
+    fn close(
+        &mut self,
+        entry: &Entry,
+        result: Result<(), Reject>,
+        facts: impl IntoIterator<Item = Fact>,
+    ) -> EntryOutcome {
+        let mut events = Vec::new();
         self.tell(entry, facts, &mut events);
-        let refusal = result.err().map(|reject| Fact::Rejected {
-            code: reject.code.as_str(),
-            message: reject.to_string(),
-            field: reject.field,
-        });
-        self.tell(entry, refusal, &mut events);
+        if let Err(reject) = result {
+            let (code, message, field) = (reject.code.as_str(), reject.to_string(), reject.field);
+            self.tell(entry, [Fact::Rejected { code, message, field }], &mut events);
+        }
         EntryOutcome { seq: entry.seq, time: entry.time, result, events }
     }
 

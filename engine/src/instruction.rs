@@ -20,6 +20,15 @@ pub struct Entry {
     pub instruction: Instruction,
 }
 
+/// Takes entries through the first that is `wanted`, or all there are.
+pub fn take_through(rest: &mut std::vec::IntoIter<Entry>, wanted: impl Fn(&Instruction) -> bool) -> Vec<Entry> {
+    match rest.as_slice().iter().position(|entry| wanted(&entry.instruction)) {
+        Some(place) => rest.by_ref().take(place.saturating_add(1)).collect(),
+        // They stay where they are.
+        None => std::mem::take(rest).collect(),
+    }
+}
+
 /// One side of a trade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
@@ -72,8 +81,8 @@ pub enum Instruction {
     ReserveMargin { account: AccountId, market: MarketIx, amount: Money, order: SmolStr },
     /// See the command.
     ReleaseMargin { account: AccountId, market: MarketIx, amount: Money, order: SmolStr },
-    /// See the command.
-    Fill(Box<Trade>),
+    /// See the command. In its place: most commands are fills, and one on the heap costs more than it saves.
+    Fill(Trade),
     /// See the command `price`.
     Observe { market: MarketIx, source: SmolStr, price: Price },
     /// See the command.

@@ -23,18 +23,22 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Results::is_empty")]
         events: Results,
     },
-    /// Refused: nothing has changed.
-    Refused {
-        /// The stable code.
-        code: &'static str,
-        /// One sentence.
-        message: String,
-        /// The field.
-        field: String,
-        /// Its place, where it got as far as taking one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        seq: Option<Seq>,
-    },
+    /// Refused: nothing has changed. Boxed, because a producer's answers are remembered and most are the other one.
+    Refused(Box<Refused>),
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The stable code.
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// The field.
+    pub field: String,
+    /// Its place, where it got as far as taking one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
 }
 
 /// Events as the JSON array they are answered with; empty for none.
@@ -71,23 +75,22 @@ fn is_result(fact: &Fact) -> bool {
 
 impl Answer {
     pub(super) fn malformed(malformed: &Malformed) -> Self {
-        Self::Refused {
-            code: malformed.code.as_str(),
-            message: malformed.message.clone(),
-            field: malformed.field.clone(),
-            seq: None,
-        }
+        Self::refused(malformed.code.as_str(), malformed.message.clone(), malformed.field.clone(), None)
+    }
+
+    fn refused(code: &'static str, message: String, field: String, seq: Option<Seq>) -> Self {
+        Self::Refused(Box::new(Refused { code, message, field, seq }))
     }
 
     pub(super) fn rejected(reject: &Reject, seq: Option<Seq>) -> Self {
-        Self::Refused { code: reject.code.as_str(), message: reject.to_string(), field: reject.field.to_owned(), seq }
+        Self::refused(reject.code.as_str(), reject.to_string(), reject.field.to_owned(), seq)
     }
 
     /// A refusal as it stands in the journal.
     pub(super) fn again(code: &str, message: String, field: String, seq: Option<Seq>) -> Self {
         // A code that this version does not know was written by a newer one, which the journal's version excludes.
         let known = Code::ALL.iter().map(|code| code.as_str()).find(|known| *known == code);
-        Self::Refused { code: known.unwrap_or("malformed"), message, field, seq }
+        Self::refused(known.unwrap_or("malformed"), message, field, seq)
     }
 
     /// What came of an applied command.
@@ -112,7 +115,8 @@ impl From<&Answer> for KeptAnswer {
     fn from(answer: &Answer) -> Self {
         match answer {
             Answer::Accepted { seq, time, events } => Self::Accepted(*seq, *time, events.0.clone()),
-            Answer::Refused { code, message, field, seq } => {
+            Answer::Refused(refused) => {
+                let Refused { code, message, field, seq } = refused.as_ref();
                 Self::Refused(SmolStr::new_static(code), message.clone(), field.clone(), *seq)
             }
         }

@@ -12,6 +12,7 @@ use backstop_engine::rules::{Market, Rules};
 use backstop_engine::view::MarkView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Items of a page when nobody says how many.
 const LIMIT: usize = 100;
@@ -110,7 +111,7 @@ async fn positions(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpR
 }
 
 /// The rules and all prices, of one moment.
-async fn rules(api: &Api) -> Result<(Seq, Rules, Vec<MarkView>), Problem> {
+async fn rules(api: &Api) -> Result<(Seq, Arc<Rules>, Vec<MarkView>), Problem> {
     let answered = ask(api, Query::Rules).await?;
     match answered.answer {
         Answer::Rules(rules, marks) => Ok((answered.seq, rules, marks)),
@@ -128,7 +129,7 @@ async fn marks(api: &Api) -> Result<(Seq, Vec<MarkView>), Problem> {
 
 async fn markets(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let (seq, rules, marks) = rules(&api).await?;
-    let shown = |market: &std::sync::Arc<Market>| {
+    let shown = |market: &Arc<Market>| {
         let mark = marks.iter().find(|mark| mark.market == market.name);
         let asset = rules.asset(market.asset).map(|asset| asset.name.to_string()).unwrap_or_default();
         json!({

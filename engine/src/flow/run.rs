@@ -5,7 +5,7 @@ use crate::event::Fact;
 use crate::instruction::{Entry, Instruction};
 use crate::margin::{Haircut, Objection, RunReply};
 use crate::reject::Reject;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What has been agreed of a run so far.
@@ -49,27 +49,28 @@ impl Flow {
         }
         self.list(&entries);
         let entries: Arc<[Entry]> = entries.into();
-        let has = |wanted: fn(&Instruction) -> bool| entries.iter().any(|entry| wanted(&entry.instruction));
-        if has(|instruction| matches!(instruction, Instruction::ListAsset(_) | Instruction::ListMarket(_))) {
+        let concerned = Concerned::by(&entries);
+        if concerned.queue {
             stations.list(&entries).await?;
         }
-        if has(for_oracle) {
+        if concerned.oracle {
             stations.observe(&entries).await?;
         }
-        let mut agreed = if has(for_shards) { self.agree(&entries, stations).await? } else { Agreed::default() };
-        if has(for_fund) || !agreed.haircuts.is_empty() {
+        let mut agreed = if concerned.shards { self.agree(&entries, stations).await? } else { Agreed::default() };
+        if concerned.fund || !agreed.haircuts.is_empty() {
             let facts = stations.credit(&entries, std::mem::take(&mut agreed.haircuts)).await?;
             agreed.facts.extend(facts);
         }
-        // Within an entry: buyer before seller, as each shard lists them; shards are told apart by the account's name.
-        let mut facts: BTreeMap<usize, Vec<Fact>> = BTreeMap::new();
-        for (index, fact) in agreed.facts {
-            facts.entry(index).or_default().push(fact);
-        }
+        // By entry, and within it by the account's name. The sort is stable: each shard lists buyer before seller, and
+        // the fund's facts, which have no name, keep their order.
+        agreed
+            .facts
+            .sort_by(|(index, fact), (other, later)| (index, account_of(fact)).cmp(&(other, account_of(later))));
+        let mut facts = VecDeque::from(agreed.facts);
         for (index, entry) in entries.iter().enumerate() {
             let result = agreed.refused.get(&index).map_or(Ok(()), |reject| Err(*reject));
-            let mut shown = facts.remove(&index).unwrap_or_default();
-            shown.sort_by(|a, b| account_of(a).cmp(&account_of(b)));
+            let shown = facts.iter().take_while(|(of, _)| *of == index).count();
+            let shown = facts.drain(..shown).map(|(_, fact)| fact);
             let done = self.close(entry, result, shown);
             outcome.entries.push(done);
         }
@@ -97,18 +98,18 @@ impl Flow {
     fn list(&mut self, entries: &[Entry]) {
         for entry in entries {
             match &entry.instruction {
-                Instruction::ListAsset(asset) => self.rules.put_asset(asset.clone()),
+                Instruction::ListAsset(asset) => Arc::make_mut(&mut self.rules).put_asset(asset.clone()),
                 Instruction::ListMarket(market) if self.rules.market(market.index).is_ok() => {
                     self.staged.push(market.clone());
                 }
-                Instruction::ListMarket(market) => self.rules.put_market(market.clone()),
+                Instruction::ListMarket(market) => Arc::make_mut(&mut self.rules).put_market(market.clone()),
                 _ => {}
             }
         }
     }
 }
 
-/// Accounts and positions are sorted by name; the fund's facts have no name and keep their order (the sort is stable).
+/// The account a fact shows, of those that a run tells of.
 fn account_of(fact: &Fact) -> Option<&crate::id::AccountId> {
     match fact {
         Fact::AccountUpdated { account, .. } | Fact::PositionUpdated { account, .. } => Some(account),
@@ -116,26 +117,29 @@ fn account_of(fact: &Fact) -> Option<&crate::id::AccountId> {
     }
 }
 
-fn for_oracle(instruction: &Instruction) -> bool {
-    matches!(instruction, Instruction::Observe { .. } | Instruction::FundingRate { .. } | Instruction::ListMarket(_))
+/// Which stations a run concerns.
+#[derive(Default)]
+struct Concerned {
+    queue: bool,
+    oracle: bool,
+    shards: bool,
+    fund: bool,
 }
 
-fn for_fund(instruction: &Instruction) -> bool {
-    matches!(
-        instruction,
-        Instruction::FundCredit { .. }
-            | Instruction::SetInjectionLine { .. }
-            | Instruction::ListAsset(_)
-            | Instruction::ListMarket(_)
-    )
-}
-
-fn for_shards(instruction: &Instruction) -> bool {
-    !matches!(
-        instruction,
-        Instruction::Observe { .. }
-            | Instruction::FundingRate { .. }
-            | Instruction::FundCredit { .. }
-            | Instruction::SetInjectionLine { .. }
-    )
+impl Concerned {
+    fn by(entries: &[Entry]) -> Self {
+        let mut concerned = Self::default();
+        for entry in entries {
+            match &entry.instruction {
+                Instruction::ListMarket(_) => return Self { queue: true, oracle: true, shards: true, fund: true },
+                Instruction::ListAsset(_) => {
+                    (concerned.queue, concerned.shards, concerned.fund) = (true, true, true);
+                }
+                Instruction::Observe { .. } | Instruction::FundingRate { .. } => concerned.oracle = true,
+                Instruction::FundCredit { .. } | Instruction::SetInjectionLine { .. } => concerned.fund = true,
+                _ => concerned.shards = true,
+            }
+        }
+        concerned
+    }
 }

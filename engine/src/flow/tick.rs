@@ -22,7 +22,7 @@ impl Flow {
         events: &mut Vec<Event>,
     ) -> Result<(), Stop> {
         for market in std::mem::take(&mut self.staged) {
-            self.rules.put_market(market);
+            Arc::make_mut(&mut self.rules).put_market(market);
         }
         let (marks, facts) = stations.marks(entry.time).await?;
         self.tell(entry, facts, events);

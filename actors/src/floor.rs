@@ -1,7 +1,7 @@
 //! The stations as the flow reaches them: every method sends the work to whom it concerns and waits for all answers.
 
 use crate::station::{Depth, Handle};
-use backstop_engine::adl::Ranking;
+use backstop_engine::adl::{Ranking, Standings};
 use backstop_engine::conservation::conservation;
 use backstop_engine::event::Fact;
 use backstop_engine::flow::{Cap, Flow, ShardReply, Stations, Stop, external};
@@ -20,7 +20,7 @@ use backstop_engine::snapshot::Core;
 use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The ways to all stations. Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +33,12 @@ pub struct Floor {
     pub queue: Handle<Queue>,
     /// The fund.
     pub fund: Handle<Fund>,
+    /// Who stands where in the queues of deleveraging, as far as it was asked for since the last tick.
+    pub standings: Arc<Mutex<Known>>,
 }
+
+/// Standings by market and side.
+pub type Known = BTreeMap<(MarketIx, Side), Arc<Standings>>;
 
 impl Floor {
     /// Mailboxes by name.
@@ -77,7 +82,22 @@ impl Floor {
         Ok(ranked?)
     }
 
-    /// An account with its place in the rankings.
+    /// Who stands where on one side of a market: as it was when somebody first asked since the last tick.
+    async fn standings(&self, need: NeedRanking) -> Result<Option<Arc<Standings>>, Stop> {
+        let key = (need.market, need.side);
+        let known = |known: &Known| known.get(&key).cloned();
+        if let Some(standings) = self.standings.lock().ok().as_deref().and_then(known) {
+            return Ok(Some(standings));
+        }
+        let Some(ranking) = self.ranking(need).await? else { return Ok(None) };
+        let standings = Arc::new(ranking.standings());
+        if let Ok(mut known) = self.standings.lock() {
+            known.insert(key, standings.clone());
+        }
+        Ok(Some(standings))
+    }
+
+    /// An account with its place in the rankings, which is no older than the last tick.
     ///
     /// # Errors
     /// [`Stop`].
@@ -99,9 +119,9 @@ impl Floor {
         let Some((mut view, needs)) = found else { return Ok(None) };
         for (position, need) in view.positions.iter_mut().zip(needs) {
             if let Some(need) = need
-                && let Some(ranking) = self.ranking(need).await?
+                && let Some(standings) = self.standings(need).await?
             {
-                show_standing(position, &ranking, &id);
+                show_standing(position, &standings, &id);
             }
         }
         Ok(Some(view))
@@ -310,6 +330,9 @@ impl Stations for Floor {
         marks: &Arc<Marks>,
         notices: &Arc<BTreeMap<AssetIx, FundNotice>>,
     ) -> Result<Vec<ShardReply>, Stop> {
+        if let Ok(mut known) = self.standings.lock() {
+            known.clear();
+        }
         let (marks, notices) = (marks.clone(), notices.clone());
         all_fit(self.all(move |shard| shard.tick(&marks, &notices)).await?)
     }

@@ -13,4 +13,4 @@
 mod ranking;
 mod share;
 
-pub use ranking::{Cut, Ranked, Ranking, Standing};
+pub use ranking::{Cut, Ranked, Ranking, Standing, Standings};

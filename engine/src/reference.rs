@@ -1,7 +1,7 @@
 //! The reference: all state machines in one thread, without actors. The model that the daemon must equal, event for
 //! event; scenario files, property tests and replays run on it.
 
-use crate::adl::Ranking;
+use crate::adl::{Ranking, Standings};
 use crate::admission::Admission;
 use crate::command::Command;
 use crate::conservation::conservation;
@@ -151,7 +151,7 @@ impl Reference {
             let Ok(market) = self.admission.rules().market_named(&position.market) else { continue };
             let side = if position.quantity.is_negative() { Side::Sell } else { Side::Buy };
             if let Ok(Some(ranking)) = self.parts.ranking(market.index, side) {
-                show_standing(position, &ranking, id);
+                show_standing(position, &ranking.standings(), id);
             }
         }
         Some(view)
@@ -233,9 +233,8 @@ impl Reference {
 }
 
 /// Shows a position its place.
-pub fn show_standing(position: &mut crate::view::PositionView, ranking: &Ranking, account: &AccountId) {
-    let mut found = ranking.standing(account).into_iter();
-    if let Some((_, standing)) = found.find(|(leg, _)| *leg == position.leg) {
+pub fn show_standing(position: &mut crate::view::PositionView, standings: &Standings, account: &AccountId) {
+    if let Some((_, standing)) = standings.of(account).find(|(leg, _)| *leg == position.leg) {
         position.adl_quantile = Some(standing.quantile);
         position.adl_rank = Some(standing.rank);
         position.adl_of = Some(standing.of);

@@ -1,4 +1,7 @@
 //! The order in which positions would be deleveraged, built once a tick and used up by the claims of that tick.
+//!
+//! Candidates are scored once and sorted only as far as somebody asks: choosing k of n costs n for the scores, and a sort of
+//! no more than about twice k. Later claims of the tick go on where the earlier ones stopped.
 
 use super::share;
 use crate::id::{AccountId, Leg, MarketIx, Side};
@@ -17,7 +20,7 @@ pub struct Ranked {
     pub candidate: Candidate,
     /// By the market's policy.
     pub score: Rate,
-    /// From 1.
+    /// From 1; 0 as long as nobody has asked that far.
     pub rank: u64,
     /// What is left of the position.
     pub left: Quantity,
@@ -70,35 +73,86 @@ pub struct Ranking {
     mark: Price,
     entries: Vec<Ranked>,
     profit: Money,
+    /// Entries by rank, as far as they are sorted; the others follow in any order.
+    order: Vec<usize>,
+    sorted: usize,
+    /// How many are in profit: they come first.
+    winners: usize,
     /// Everybody before this place has nothing left.
     start: usize,
 }
 
+/// What every account may know of its place on one side of a market.
+#[derive(Debug, Clone, Default)]
+pub struct Standings(Vec<(AccountId, Leg, Standing)>);
+
+impl Standings {
+    /// The places of one account, by leg. Costs no more than the logarithm of how many there are.
+    pub fn of(&self, account: &AccountId) -> impl Iterator<Item = (Leg, Standing)> {
+        let first = self.0.partition_point(|(known, _, _)| known < account);
+        let found = self.0.get(first..).unwrap_or_default().iter().take_while(move |(known, _, _)| known == account);
+        found.map(|(_, leg, standing)| (*leg, *standing))
+    }
+}
+
+/// Fewer than this are not worth sorting apart.
+const CHUNK: usize = 64;
+
 impl Ranking {
-    /// Scores and sorts. Winners first, then by score, then by account name and leg.
+    /// Scores everybody.
     ///
     /// # Errors
     /// Overflow only.
     pub fn new(market: &Market, side: Side, mark: Price, candidates: Vec<Candidate>) -> Result<Self, Reject> {
         let policy = market.adl.policy;
-        let mut profit = Money::ZERO;
+        let (mut profit, mut winners) = (Money::ZERO, 0_usize);
         let mut entries = Vec::with_capacity(candidates.len());
         for candidate in candidates {
-            profit = profit.plus(candidate.pnl.or_zero())?;
+            if candidate.pnl.is_positive() {
+                profit = profit.plus(candidate.pnl)?;
+                winners = winners.saturating_add(1);
+            }
             let (left, cost, score) = (candidate.quantity, candidate.cost, share::score(policy, &candidate)?);
             entries.push(Ranked { candidate, score, rank: 0, left, cost });
         }
-        entries.sort_by(|a, b| {
-            let wins = |ranked: &Ranked| ranked.candidate.pnl.is_positive();
-            (wins(b), b.score)
-                .cmp(&(wins(a), a.score))
-                .then_with(|| a.candidate.account.cmp(&b.candidate.account))
-                .then_with(|| a.candidate.leg.cmp(&b.candidate.leg))
-        });
-        for (entry, rank) in entries.iter_mut().zip(1..) {
-            entry.rank = rank;
+        let order = (0..entries.len()).collect();
+        Ok(Self { market: market.index, side, policy, mark, entries, profit, order, sorted: 0, winners, start: 0 })
+    }
+
+    /// Sorts at least so many: winners first, then by score, then by account name and leg.
+    fn sort_to(&mut self, count: usize) {
+        if count <= self.sorted || self.sorted == self.order.len() {
+            return;
         }
-        Ok(Self { market: market.index, side, policy, mark, entries, profit, start: 0 })
+        let until = count.max(self.sorted.saturating_mul(2)).max(CHUNK).min(self.order.len());
+        let entries = &self.entries;
+        let earlier = |a: &usize, b: &usize| match (entries.get(*a), entries.get(*b)) {
+            (Some(a), Some(b)) => (b.candidate.pnl.is_positive(), b.score)
+                .cmp(&(a.candidate.pnl.is_positive(), a.score))
+                .then_with(|| (&a.candidate.account, a.candidate.leg).cmp(&(&b.candidate.account, b.candidate.leg))),
+            _ => a.cmp(b),
+        };
+        let first = self.sorted;
+        if let Some(rest) = self.order.get_mut(first..) {
+            let next = until.saturating_sub(first);
+            if next < rest.len() {
+                rest.select_nth_unstable_by(next, earlier);
+            }
+            if let Some(next) = rest.get_mut(..next) {
+                next.sort_unstable_by(earlier);
+            }
+        }
+        for (place, rank) in self.order.iter().zip(1_u64..).take(until).skip(first) {
+            if let Some(entry) = self.entries.get_mut(*place) {
+                entry.rank = rank;
+            }
+        }
+        self.sorted = until;
+    }
+
+    /// The entry of a rank less one, sorted by then.
+    pub(super) fn at(&self, place: usize) -> Option<&Ranked> {
+        self.order.get(place).and_then(|entry| self.entries.get(*entry))
     }
 
     /// The market.
@@ -126,7 +180,7 @@ impl Ranking {
         self.profit
     }
 
-    /// In order.
+    /// Everybody, in the order in which they came.
     pub fn entries(&self) -> &[Ranked] {
         &self.entries
     }
@@ -145,7 +199,7 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Vec<Cut>, Reject> {
         let loss = self.loss_per_contract(market, price)?;
-        while self.entries.get(self.start).is_some_and(|entry| entry.left.is_zero()) {
+        while self.start < self.sorted && self.at(self.start).is_some_and(|entry| entry.left.is_zero()) {
             self.start = self.start.saturating_add(1);
         }
         let mut cuts: BTreeMap<usize, Quantity> = BTreeMap::new();
@@ -156,7 +210,7 @@ impl Ranking {
                     break;
                 }
                 let room = self.room(market, (winners, net), (loss, open), barred, spent, &cuts)?;
-                let chosen = share::choose(market, self.policy, &self.entries, &room, open)?;
+                let chosen = share::choose(market, self.policy, self, &room, open)?;
                 for (place, quantity) in chosen {
                     open = open.minus(quantity)?;
                     let sum = cuts.get(&place).copied().unwrap_or_default().plus(quantity)?;
@@ -177,7 +231,7 @@ impl Ranking {
     /// What each entry of a class may still give: what is left, within what its scope can lose. First only the part that
     /// no other leg hedges (`net`), then the rest.
     fn room(
-        &self,
+        &mut self,
         market: &Market,
         (winners, net): (bool, bool),
         (loss, need): (Money, Quantity),
@@ -188,12 +242,15 @@ impl Ranking {
         // A policy that goes in order needs no more room than it fills.
         let in_order = matches!(self.policy, AdlPolicy::Queue | AdlPolicy::AccountRatio);
         let (mut room, mut found) = (Vec::new(), Quantity::ZERO);
-        for (place, entry) in self.entries.iter().enumerate().skip(self.start) {
+        let places = if winners { self.start..self.winners } else { self.start.max(self.winners)..self.order.len() };
+        for place in places.clone() {
             if in_order && found >= need {
                 break;
             }
+            self.sort_to(if in_order { place.saturating_add(1) } else { places.end });
+            let Some(entry) = self.at(place) else { break };
             let candidate = &entry.candidate;
-            if candidate.pnl.is_positive() != winners || entry.left.is_zero() {
+            if entry.left.is_zero() {
                 continue;
             }
             let key = (candidate.account.clone(), candidate.scope);
@@ -238,7 +295,7 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Cut, Reject> {
         let none = Reject::new(crate::reject::Code::UnknownAccount, "account");
-        let entry = self.entries.get_mut(place).ok_or(none)?;
+        let entry = self.order.get(place).and_then(|entry| self.entries.get_mut(*entry)).ok_or(none)?;
         let closes_short = self.side == Side::Sell;
         let signed = if closes_short { quantity } else { -quantity };
         let value = market.trade_value(signed, price)?;
@@ -272,21 +329,21 @@ impl Ranking {
         })
     }
 
-    /// Places of one account, by leg.
-    pub fn standing(&self, account: &AccountId) -> Vec<(Leg, Standing)> {
+    /// What every account may know of its place.
+    pub fn standings(mut self) -> Standings {
+        self.sort_to(self.order.len());
         let total = self.entries.iter().try_fold(Quantity::ZERO, |sum, entry| sum.plus(entry.left).ok());
+        let (total, of) = (total.unwrap_or_default(), self.len());
         let mut ahead = Quantity::ZERO;
-        let mut found = Vec::new();
-        for entry in &self.entries {
-            if entry.candidate.account == *account {
-                let after = ahead.plus(entry.left).unwrap_or(ahead);
-                let quantile = quantile(after, total.unwrap_or_default());
-                let standing = Standing { rank: entry.rank, of: self.len(), quantile, ahead };
-                found.push((entry.candidate.leg, standing));
-            }
-            ahead = ahead.plus(entry.left).unwrap_or(ahead);
+        let mut found = Vec::with_capacity(self.entries.len());
+        for entry in self.order.iter().filter_map(|place| self.entries.get(*place)) {
+            let after = ahead.plus(entry.left).unwrap_or(ahead);
+            let standing = Standing { rank: entry.rank, of, quantile: quantile(after, total), ahead };
+            found.push((entry.candidate.account.clone(), entry.candidate.leg, standing));
+            ahead = after;
         }
-        found
+        found.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        Standings(found)
     }
 }
 

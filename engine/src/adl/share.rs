@@ -1,6 +1,6 @@
 //! The policies: how a position is scored, and how a need is shared among those who have room.
 
-use super::ranking::Ranked;
+use super::ranking::Ranking;
 use crate::apportion::apportion;
 use crate::margin::Candidate;
 use crate::money::{Quantity, Rate};
@@ -50,7 +50,7 @@ pub(super) fn score(policy: AdlPolicy, candidate: &Candidate) -> Result<Rate, Re
 pub(super) fn choose(
     market: &Market,
     policy: AdlPolicy,
-    entries: &[Ranked],
+    ranking: &Ranking,
     room: &[(usize, Quantity)],
     need: Quantity,
 ) -> Result<Vec<(usize, Quantity)>, Reject> {
@@ -59,16 +59,16 @@ pub(super) fn choose(
         AdlPolicy::ProRata => {
             // By name, so that equal remainders go by name.
             let mut named: Vec<(usize, Quantity)> = room.to_vec();
-            named.sort_by(|a, b| name(entries, a.0).cmp(&name(entries, b.0)));
+            named.sort_by(|a, b| name(ranking, a.0).cmp(&name(ranking, b.0)));
             let weights = lots(market, named.iter().map(|(_, quantity)| *quantity))?;
             by_weight(market, &named, &weights, need)
         }
-        AdlPolicy::LeverageWaterFilling => water_filling(market, entries, room, need),
+        AdlPolicy::LeverageWaterFilling => water_filling(market, ranking, room, need),
     }
 }
 
-fn name(entries: &[Ranked], place: usize) -> Option<(&crate::id::AccountId, crate::id::Leg)> {
-    entries.get(place).map(|entry| (&entry.candidate.account, entry.candidate.leg))
+fn name(ranking: &Ranking, place: usize) -> Option<(&crate::id::AccountId, crate::id::Leg)> {
+    ranking.at(place).map(|entry| (&entry.candidate.account, entry.candidate.leg))
 }
 
 fn in_order(room: &[(usize, Quantity)], need: Quantity) -> Result<Vec<(usize, Quantity)>, Reject> {
@@ -138,14 +138,14 @@ fn by_weight(
 /// the total only, so two steps come to the same as one.
 fn water_filling(
     market: &Market,
-    entries: &[Ranked],
+    ranking: &Ranking,
     room: &[(usize, Quantity)],
     need: Quantity,
 ) -> Result<Vec<(usize, Quantity)>, Reject> {
     // Notional per contract is the same for all, so contracts stand for notional: leverage ∝ quantity ÷ equity.
     let mut tanks: Vec<(usize, Quantity, Decimal)> = Vec::with_capacity(room.len());
     for (place, most) in room {
-        if let Some(entry) = entries.get(*place) {
+        if let Some(entry) = ranking.at(*place) {
             tanks.push((*place, *most, entry.candidate.equity.get()));
         }
     }
@@ -154,7 +154,7 @@ fn water_filling(
     for (place, most, equity) in tanks {
         levels.push((level_of(most, equity)?, place, most, equity));
     }
-    levels.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| name(entries, a.1).cmp(&name(entries, b.1))));
+    levels.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| name(ranking, a.1).cmp(&name(ranking, b.1))));
     let total = levels.iter().try_fold(Decimal::ZERO, |sum, tank| number::add(sum, tank.2.get()))?;
     if total <= need.get() {
         return Ok(levels.into_iter().map(|(_, place, most, _)| (place, most)).collect());

@@ -270,11 +270,13 @@ impl Shard {
     /// # Errors
     /// Overflow only.
     pub fn candidates(&self, market: MarketIx, side: Side) -> Result<Vec<Candidate>, Reject> {
-        let rules = self.rules.market(market)?.clone();
+        let rules = self.rules.market(market)?;
         let mut found = Vec::new();
-        for account in self.accounts.values().filter(|account| !account.id.is_house()) {
+        let holders = self.holders.get_or_init(|| self.count_holders());
+        let places = holders.get(usize::from(market.0)).map(Vec::as_slice).unwrap_or_default();
+        for account in places.iter().filter_map(|place| self.accounts.at(*place)) {
             for position in account.positions.iter().filter(|open| open.market == market && open.side() == side) {
-                if let Some(candidate) = self.candidate(&rules, account, position)? {
+                if let Some(candidate) = self.candidate(rules, account, position)? {
                     found.push(candidate);
                 }
             }
@@ -282,42 +284,68 @@ impl Shard {
         Ok(found)
     }
 
-    fn candidate(&self, market: &Market, account: &Account, position: &Position) -> Result<Option<Candidate>, Reject> {
-        let (isolated, valued) = self.isolated(account, position)?;
-        let (equity, maintenance, scope_pnl, scope_cost) = match position.isolated {
-            Some(_) => (isolated, valued.maintenance, valued.pnl, position.cost.abs()),
-            None => {
-                let report = self.report(account, market.asset)?;
-                let mut cost = Money::ZERO;
-                for open in account.positions.iter().filter(|open| open.isolated.is_none()) {
-                    if self.rules.market(open.market)?.asset == market.asset {
-                        cost = cost.plus(open.cost.abs())?;
-                    }
+    /// Who holds a position in each market: of the others, whoever trades within a tick only closes.
+    fn count_holders(&self) -> Vec<Vec<Place>> {
+        let mut holders = vec![Vec::new(); self.rules.markets().len()];
+        for (place, account) in self.accounts.values().enumerate().filter(|(_, account)| !account.id.is_house()) {
+            for position in &account.positions {
+                if let Some(holders) = holders.get_mut(usize::from(position.market.0))
+                    && holders.last() != Some(&place)
+                {
+                    holders.push(place);
                 }
-                (report.equity, report.maintenance, report.pnl, cost)
             }
-        };
-        let in_trouble = equity <= maintenance || account.liquidation(market.asset, position.scope()).is_some();
-        if in_trouble {
+        }
+        holders
+    }
+
+    fn candidate(&self, market: &Market, account: &Account, position: &Position) -> Result<Option<Candidate>, Reject> {
+        if account.liquidation(market.asset, position.scope()).is_some() {
             return Ok(None);
         }
-        let offset = self.offset(market, account, position)?;
-        let net = valued.notional.minus(offset)?.or_zero();
-        Ok(Some(Candidate {
+        let valued = value_for_breach(market, position, self.marks.price(position.market))?;
+        let mut scope = Candidate {
             account: account.id.clone(),
             leg: position.leg,
             quantity: position.quantity.abs(),
             cost: position.cost,
             pnl: valued.pnl,
             notional: valued.notional,
-            net_notional: net,
-            equity,
-            maintenance,
-            scope_pnl,
-            scope_cost,
+            net_notional: valued.notional,
+            equity: position.isolated.unwrap_or_default().plus(valued.pnl)?,
+            maintenance: valued.maintenance,
+            scope_pnl: valued.pnl,
+            scope_cost: position.cost.abs(),
             scope: position.scope(),
-            hedged: offset.is_positive(),
-        }))
+            hedged: false,
+        };
+        if position.isolated.is_none() {
+            scope.equity = account.wallet(market.asset).plus(valued.pnl)?;
+            for open in account.positions.iter().filter(|open| (open.market, open.leg) != (position.market, position.leg)) {
+                let rules = self.rules.market(open.market)?;
+                if rules.asset != market.asset {
+                    continue;
+                }
+                if let Some(margin) = open.isolated {
+                    scope.equity = scope.equity.minus(margin)?;
+                    continue;
+                }
+                let other = value_for_breach(rules, open, self.marks.price(open.market))?;
+                scope.equity = scope.equity.plus(other.pnl)?;
+                scope.maintenance = scope.maintenance.plus(other.maintenance)?;
+                scope.scope_pnl = scope.scope_pnl.plus(other.pnl)?;
+                scope.scope_cost = scope.scope_cost.plus(open.cost.abs())?;
+            }
+        }
+        if scope.equity <= scope.maintenance {
+            return Ok(None);
+        }
+        if account.positions.len() > 1 {
+            let offset = self.offset(market, account, position)?;
+            scope.net_notional = valued.notional.minus(offset)?.or_zero();
+            scope.hedged = offset.is_positive();
+        }
+        Ok(Some(scope))
     }
 
     /// Notional that the account holds the other way: the other leg, and other markets of the same hedge group.
@@ -327,7 +355,8 @@ impl Shard {
             let rules = self.rules.market(other.market)?;
             let grouped = rules.adl.hedge_group.is_some() && rules.adl.hedge_group == market.adl.hedge_group;
             if rules.asset == market.asset && (other.market == position.market || grouped) {
-                offset = offset.plus(self.isolated(account, other)?.1.notional)?;
+                let mark = self.marks.price(other.market);
+                offset = offset.plus(value_for_breach(rules, other, mark)?.notional)?;
             }
         }
         Ok(offset)

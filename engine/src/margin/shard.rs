@@ -23,6 +23,7 @@ use crate::number::Sum;
 use crate::reject::{Code, Reject};
 use crate::rules::{Asset, Market, Rules};
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -231,6 +232,8 @@ pub struct Shard {
     pub(super) notices: BTreeMap<AssetIx, FundNotice>,
     pub(super) accounts: Accounts,
     pub(super) guards: GuardIndex,
+    /// Who holds a position in each market, once somebody has asked since the last command.
+    pub(super) holders: OnceCell<Vec<Vec<Place>>>,
     pub(super) totals: Totals,
     /// Show accounts and positions as facts after each change?
     pub(super) shows_accounts: bool,
@@ -250,6 +253,7 @@ impl Shard {
             notices: BTreeMap::new(),
             accounts: Accounts::default(),
             guards: GuardIndex::default(),
+            holders: OnceCell::new(),
             totals: Totals::default(),
             shows_accounts,
             undo: Vec::new(),
@@ -342,6 +346,7 @@ impl Shard {
             self.undo.clear();
         }
         self.undo_to(from);
+        self.holders.take();
         let mut reply = RunReply::default();
         let mut known = VecDeque::new();
         for (index, entry) in entries.iter().enumerate().skip(from) {
@@ -536,6 +541,7 @@ impl Shard {
         self.marks = marks;
         self.figures.set(self.rules.markets(), &self.marks);
         self.notices = notices.clone();
+        self.holders.take();
         self.undo.clear();
     }
 

@@ -67,11 +67,11 @@ pub(crate) fn allocate(case: &Case) -> Value {
 
 /// The fifth in which each account stands: ours count down from 5, BitMEX shows 20 % for the first.
 pub(crate) fn quintile(case: &Case) -> Value {
-    let (_, ranking) = ranking(case);
+    let standings = ranking(case).1.standings();
     let mut percentile = Map::new();
     for row in case.list("accounts_qty_rank") {
         let name = row[0].as_str().unwrap();
-        let standing = ranking.standing(&AccountId(name.into()));
+        let standing: Vec<_> = standings.of(&AccountId(name.into())).collect();
         let [(_, place)] = standing.as_slice() else { panic!("{standing:?}") };
         percentile.insert(name.to_owned(), json!(u32::from(6 - place.quantile) * 20));
     }

@@ -150,8 +150,10 @@ fn through_actors(burst: &Burst, dir: &Path, shards: usize, fills: usize) -> Res
         venue::all_taken(&answers)?;
         let look = Look::Adl { market: None, account: None };
         let (_, items, _) = topology.publisher.read(Read { look, after: 0, limit: fills * 2 + 1 }).await??;
-        if items.len() != fills {
-            return Err(format!("{} of {fills} ADL fills are in the history", items.len()).into());
+        // The tape has what ADL was asked for as well.
+        let told = items.iter().filter(|item| item.body.get().contains(r#""type":"deleveraged""#)).count();
+        if told != fills {
+            return Err(format!("{told} of {fills} ADL fills are in the history").into());
         }
         Ok(took)
     })
@@ -189,18 +191,19 @@ pub(crate) fn run(size: Size, rounds: u32, dir: Option<&Path>) -> Result<Section
         ),
     );
     let mut table = Table::new("To rest", &["where", "ms", "µs a claim", "µs an ADL fill"]);
-    let mut data = json!({ "accounts": size.accounts, "markets": size.markets, "liquidations": done.liquidations,
-        "adl_fills": done.fills, "claims": done.claims, "events": done.events });
-    for (place, name, figures) in [
-        ("engine alone", "engine_ms", &engine),
-        ("all actors, 1 shard, journal on a disk", "actors_1_ms", &one),
-        ("all actors, 2 shards, journal on a disk", "actors_2_ms", &two),
+    for (place, figures) in [
+        ("engine alone", &engine),
+        ("all actors, 1 shard, journal on a disk", &one),
+        ("all actors, 2 shards, journal on a disk", &two),
     ] {
         let each = |count: usize| format!("{:.2}", figures.median() * 1e3 / count as f64);
         table.row([place.into(), figures.short(), each(done.claims), each(done.fills)]);
-        data[name] = figures.json();
     }
     section.table(table);
-    section.data(data);
+    section.data(json!({
+        "accounts": size.accounts, "markets": size.markets, "liquidations": done.liquidations, "claims": done.claims,
+        "adl_fills": done.fills, "events": done.events, "engine_ms": engine.json(), "actors_1_ms": one.json(),
+        "actors_2_ms": two.json(),
+    }));
     Ok(section)
 }

@@ -1,7 +1,7 @@
 //! What a comparison found: tables and plots, printed, written as JSON, and put into `RESULTS.md` between two comments.
 
 use super::Failed;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -75,10 +75,10 @@ impl Section {
         self.data = data;
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, machine: &str) -> Value {
         let plot = |plot: &Plot| json!({ "file": plot.file, "caption": plot.caption });
         json!({
-            "name": self.name,
+            "machine": machine,
             "title": self.title,
             "intro": self.intro,
             "tables": self.tables.iter().map(Table::json).collect::<Vec<_>>(),
@@ -89,7 +89,7 @@ impl Section {
 
     /// As it is printed.
     pub(crate) fn markdown(&self) -> String {
-        markdown(&self.json())
+        markdown(&self.json(""))
     }
 }
 
@@ -112,8 +112,8 @@ fn markdown(section: &Value) -> String {
     for table in list(section, "tables") {
         let head = table.get("head").cloned().unwrap_or_default();
         let columns = head.as_array().map_or(0, Vec::len);
-        let _ =
-            write!(out, "\n{}\n\n{}{}\n", text(table, "caption"), cells(&head), format!("|{}", "---|".repeat(columns)));
+        let (caption, line) = (text(table, "caption"), "---|".repeat(columns));
+        let _ = writeln!(out, "\n{caption}\n\n{}|{line}", cells(&head));
         list(table, "rows").iter().for_each(|row| out.push_str(&cells(row)));
     }
     for plot in list(section, "plots") {
@@ -130,14 +130,13 @@ pub(crate) fn write(dir: &Path, machine: &str, sections: &[Section]) -> Result<(
     let folder = dir.join("compare");
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("results.json");
-    let mut whole: Value = match std::fs::read_to_string(&file) {
+    // By name: a run of some parts leaves the others as they are.
+    let mut whole: Map<String, Value> = match std::fs::read_to_string(&file) {
         Ok(known) => serde_json::from_str(&known)?,
-        Err(_) => json!({ "sections": {} }),
+        Err(_) => Map::new(),
     };
     for section in sections {
-        let mut written = section.json();
-        written["machine"] = machine.into();
-        whole["sections"][section.name] = written;
+        whole.insert(section.name.to_owned(), section.json(machine));
         for plot in &section.plots {
             std::fs::write(folder.join(&plot.file), &plot.svg)?;
         }
@@ -145,7 +144,7 @@ pub(crate) fn write(dir: &Path, machine: &str, sections: &[Section]) -> Result<(
     std::fs::write(&file, serde_json::to_string_pretty(&whole)? + "\n")?;
     let mut part = format!("{BEGIN}\n");
     for name in ORDER {
-        if let Some(section) = whole.get("sections").and_then(|sections| sections.get(name)) {
+        if let Some(section) = whole.get(name) {
             let _ = write!(part, "\n{}", markdown(section));
         }
     }

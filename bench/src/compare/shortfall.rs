@@ -103,7 +103,8 @@ fn load(scope: &Scope<'_>, rate: u32, dir: &Path) -> Result<(Latencies, usize, u
         if liquidations.len() != events {
             return Err(format!("{} of {events} accounts were liquidated", liquidations.len()).into());
         }
-        Ok((latencies.take(), liquidations.len(), cuts.len()))
+        let cuts = cuts.iter().filter(|item| item.body.get().contains(r#""type":"deleveraged""#)).count();
+        Ok((latencies.take(), liquidations.len(), cuts))
     })
 }
 

@@ -20,6 +20,8 @@ mod svg;
 mod throughput;
 
 use crate::Failed;
+use book::Leverage;
+use paths::Kind;
 use report::Section;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -39,6 +41,15 @@ pub(crate) struct Compare {
     /// Accounts × positions of the main table of paths, for a look at one size: `1000000,4`.
     #[arg(long, value_parser = size, value_name = "ACCOUNTS,POSITIONS")]
     size: Option<(usize, usize)>,
+    /// Only these leverages of paths.
+    #[arg(long, value_delimiter = ',')]
+    leverage: Vec<Leverage>,
+    /// Only these paths.
+    #[arg(long, value_delimiter = ',')]
+    path: Vec<Kind>,
+    /// Ticks of the steady state; 0 for none.
+    #[arg(long)]
+    steady: Option<usize>,
     /// The daemon's binary, to measure over HTTP as well; by default the one beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -119,7 +130,17 @@ impl Compare {
                     (None, false) => (vec![10_000, 100_000, 1_000_000], vec![1, 4, 8]),
                 };
                 let main = self.size.unwrap_or((pick(10_000, 1_000_000), 4));
-                course::run(&course::Scope { accounts, positions, rounds, main, steady: pick(1_200, 12_000) })
+                let all =
+                    |chosen: &[Leverage]| if chosen.is_empty() { Leverage::ALL.to_vec() } else { chosen.to_vec() };
+                course::run(&course::Scope {
+                    accounts,
+                    positions,
+                    rounds,
+                    main,
+                    steady: self.steady.unwrap_or(pick(1_200, 12_000)),
+                    leverages: all(&self.leverage),
+                    kinds: if self.path.is_empty() { Kind::ALL.to_vec() } else { self.path.clone() },
+                })
             }
             Part::Audit => audit::run(pick(50_000, 1_000_000), rounds.max(3)),
             Part::Burst => {

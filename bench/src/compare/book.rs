@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rust_decimal::Decimal;
 
 /// How indebted the accounts are: gross notional to equity, log-normal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Leverage {
     /// 3× in the middle, 5× at the 99th percentile.
     Low,

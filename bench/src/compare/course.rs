@@ -18,8 +18,10 @@ pub(crate) struct Scope {
     pub(crate) rounds: u32,
     /// The size of the main table.
     pub(crate) main: (usize, usize),
-    /// Ticks of the steady state.
+    /// Ticks of the steady state; 0 for none.
     pub(crate) steady: usize,
+    pub(crate) leverages: Vec<Leverage>,
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// Figures of one setting over all rounds.
@@ -138,7 +140,7 @@ fn laps(
     Ok(rows)
 }
 
-fn plan(accounts: usize, is_main: bool) -> Vec<(Kind, usize, Effort)> {
+fn plan(scope: &Scope, accounts: usize, is_main: bool) -> Vec<(Kind, usize, Effort)> {
     let crashes = |kind| kind == Kind::CrashAll || kind == Kind::CrashOne;
     let ticks = |kind| {
         if crashes(kind) || is_main {
@@ -151,15 +153,18 @@ fn plan(accounts: usize, is_main: bool) -> Vec<(Kind, usize, Effort)> {
     };
     let naive = if is_main || accounts <= 10_000 { 5 } else { 2 };
     let effort = Effort { naive, linear_every: 1, full: if is_main { 3 } else { 2 } };
-    Kind::ALL.into_iter().map(|kind| (kind, ticks(kind), effort)).collect()
+    scope.kinds.iter().map(|kind| (*kind, ticks(*kind), effort)).collect()
 }
 
 /// Runs everything.
 pub(crate) fn run(scope: &Scope) -> Result<Section, Failed> {
     let scene = Scene::new()?;
     let (mut main, mut steady, mut grid) = (Vec::new(), Vec::new(), Vec::new());
-    for leverage in Leverage::ALL {
-        main.extend(laps(&scene, scope.main, leverage, &plan(scope.main.0, true), scope.rounds)?);
+    for leverage in scope.leverages.iter().copied() {
+        main.extend(laps(&scene, scope.main, leverage, &plan(scope, scope.main.0, true), scope.rounds)?);
+        if scope.steady == 0 {
+            continue;
+        }
         let effort = Effort { naive: 3, linear_every: (scope.steady / 50).max(1), full: 2 };
         let plan = [(Kind::Calm, scope.steady, effort)];
         steady.extend(laps(&scene, scope.main, leverage, &plan, scope.rounds)?);
@@ -171,15 +176,17 @@ pub(crate) fn run(scope: &Scope) -> Result<Section, Failed> {
             }
             // Five rounds where they are cheap; a large size costs what it costs, and is a point of the growth only.
             let rounds = if *accounts >= 1_000_000 { 1 } else { scope.rounds };
-            for leverage in Leverage::ALL {
-                grid.extend(laps(&scene, (*accounts, *positions), leverage, &plan(*accounts, false), rounds)?);
+            for leverage in scope.leverages.iter().copied() {
+                grid.extend(laps(&scene, (*accounts, *positions), leverage, &plan(scope, *accounts, false), rounds)?);
             }
         }
     }
     let mut section = Section::new("paths", "Finding who is under water", intro(&scene, scope));
     section.table(table("The main size", &main));
     section.table(crash_table(&main));
-    section.table(table(&format!("Steady state: calm, {} ticks", grouped(scope.steady as f64)), &steady));
+    if !steady.is_empty() {
+        section.table(table(&format!("Steady state: calm, {} ticks", grouped(scope.steady as f64)), &steady));
+    }
     section.table(rival(&scene, scope.rounds)?);
     if !grid.is_empty() {
         section.table(table("The other sizes (one round at a million accounts)", &grid));

@@ -1,14 +1,15 @@
 //! Rival (b): the best exact linear scan we can write. Accounts in arrays, positions packed into eight bytes, coefficients of
-//! 64 bits into sums of 128.
+//! 64 bits into sums of 128, and no branch but one an account.
 //!
-//! Equity less maintenance is linear in each price within a tier. So wallet and costs are summed once, and a tick needs one
-//! multiplication a position, by a coefficient that is computed once a tick, market, tier and side:
+//! Equity less maintenance is linear in each price within a tier. So wallet, costs and deductions are summed once, and a
+//! tick needs one multiplication a position, by a coefficient computed once a tick, market, tier and side:
 //!
-//! Shape:  X = wallet − Σ cost + Σ (units × price × (1 ∓ rate) + deduction)
+//! Shape:  X = wallet − Σ cost + Σ deduction + Σ (units × price × (1 ∓ rate))
 //!
-//! A maintenance margin is rounded up at the asset's scale, position by position: by less than one unit each. So an account
-//! with X ≥ one unit a position is above maintenance, one with X ≤ 0 is at or below, and only those between are computed
-//! with the roundings. The decision is the engine's, bit for bit (`tests`).
+//! A position remembers its tier. Beside the product a tick only asks whether it is still inside, and an account of which
+//! one position is not is put right. A maintenance margin is rounded up at the asset's scale, position by position: by less
+//! than one unit each. So an account with X ≥ one unit a position is above maintenance, one with X ≤ 0 is at or below, and
+//! only those between are computed with the roundings. The decision is the engine's, bit for bit (`tests`).
 
 use super::Failed;
 use super::book::Book;
@@ -16,22 +17,21 @@ use super::scene::{ASSET_SCALE, Scene, mantissa};
 
 /// Tiers of a market at most.
 const TIERS: usize = 5;
-/// Bits of a packed position that are the market.
-const MARKET_BITS: u32 = 8;
+/// Rows of a market: a tier's long positions and its short ones.
+const ROWS: usize = 2 * TIERS;
+/// Bits of a packed position that are its row.
+const ROW_BITS: u32 = 8;
 /// An account that has been closed is far above everything.
 const CLOSED: i128 = i128::MAX / 4;
 
-/// What a market's positions are multiplied with in this tick.
+/// What the positions of a market, tier and side are multiplied with in this tick, and which are within the tier.
 #[derive(Debug, Clone, Copy, Default)]
 struct Row {
-    /// The most units that are within each tier but the last.
-    most: [u64; TIERS - 1],
-    /// By tier: of a long position, of a short one.
-    factor: [[i64; 2]; TIERS],
-    /// By tier.
-    deduction: [i128; TIERS],
-    /// One unit at this tick's price, without rates.
-    price: i64,
+    factor: i64,
+    /// The least units, signed.
+    low: i64,
+    /// How many more the most are.
+    width: u64,
 }
 
 /// A tier in units of the scan.
@@ -45,14 +45,16 @@ struct Tier {
 struct Market {
     /// What lifts a price of a unit to the scan's scale.
     power: i64,
+    /// One unit at this tick's price, without rates.
+    price: i64,
     tiers: Vec<Tier>,
 }
 
 /// All accounts, `K` positions each.
 pub(crate) struct Linear<const K: usize> {
-    /// Wallet less costs, by account.
+    /// Wallet less costs and with deductions, by account.
     base: Vec<i128>,
-    /// Units and market, by account.
+    /// Units and row, by account.
     packed: Vec<[i64; K]>,
     rows: Box<[Row; 256]>,
     markets: Vec<Market>,
@@ -90,7 +92,10 @@ impl<const K: usize> Linear<K> {
                 return Err("more tiers than the scan was built for".into());
             }
             let power = i64::try_from(power(scale - market.lot_scale - market.rules.mark_scale)?)?;
-            markets.push(Market { power, tiers });
+            markets.push(Market { power, price: 0, tiers });
+        }
+        if markets.len() * ROWS > 1 << ROW_BITS {
+            return Err("more markets than the scan was built for".into());
         }
         let (mut base, mut packed) = (Vec::with_capacity(book.len()), Vec::with_capacity(book.len()));
         for (account, wallet) in book.wallets.iter().enumerate() {
@@ -99,7 +104,8 @@ impl<const K: usize> Linear<K> {
             for (place, holding) in positions.iter_mut().zip(book.holdings(account)) {
                 let listed = scene.markets.get(usize::from(holding.market)).ok_or("no such market")?;
                 sum -= i128::from(holding.cost) * power(scale - listed.rules.value_scale)?;
-                *place = pack(holding.units, holding.market)?;
+                // In the first tier; the first tick puts that right.
+                *place = pack(holding.units, usize::from(holding.market) * ROWS + usize::from(holding.units < 0))?;
             }
             base.push(sum * i128::from(rate_one));
             packed.push(positions);
@@ -110,19 +116,19 @@ impl<const K: usize> Linear<K> {
 
     /// Computes the coefficients of a tick.
     fn prepare(&mut self, marks: &[i64]) -> Result<(), Failed> {
-        for ((row, market), mark) in self.rows.iter_mut().zip(&self.markets).zip(marks) {
-            row.price = mark.checked_mul(market.power).ok_or("a price does not fit 64 bits")?;
-            row.most = [u64::MAX; TIERS - 1];
-            // Beyond the last tier the last one goes on.
-            let last = market.tiers.len().saturating_sub(1);
-            for (most, tier) in row.most.iter_mut().zip(market.tiers.iter().take(last)) {
-                let limit = tier.limit.unwrap_or(i128::MAX) / i128::from(row.price);
-                *most = u64::try_from(limit).unwrap_or(u64::MAX);
-            }
-            for ((tier, factor), deduction) in market.tiers.iter().zip(&mut row.factor).zip(&mut row.deduction) {
-                let of = |rate: i64| row.price.checked_mul(rate).ok_or("a coefficient does not fit 64 bits");
-                *factor = [of(self.rate_one - tier.rate)?, of(self.rate_one + tier.rate)?];
-                *deduction = tier.deduction;
+        for ((rows, market), mark) in self.rows.chunks_exact_mut(ROWS).zip(&mut self.markets).zip(marks) {
+            market.price = mark.checked_mul(market.power).ok_or("a price does not fit 64 bits")?;
+            let (mut least, last) = (0, market.tiers.len().saturating_sub(1));
+            for (index, (sides, tier)) in rows.chunks_exact_mut(2).zip(&market.tiers).enumerate() {
+                // Beyond the last tier the last one goes on.
+                let limit = tier.limit.filter(|_| index < last).map(|limit| limit / i128::from(market.price));
+                let most = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX);
+                let of = |rate: i64| market.price.checked_mul(rate).ok_or("a coefficient does not fit 64 bits");
+                let [long, short] = sides else { continue };
+                let width = most.abs_diff(least);
+                *long = Row { factor: of(self.rate_one - tier.rate)?, low: least, width };
+                *short = Row { factor: of(self.rate_one + tier.rate)?, low: -most, width };
+                least = most.saturating_add(1);
             }
         }
         Ok(())
@@ -131,36 +137,19 @@ impl<const K: usize> Linear<K> {
     /// Accounts at or below maintenance, in order.
     pub(crate) fn scan(&mut self, marks: &[i64]) -> Result<Vec<u32>, Failed> {
         self.prepare(marks)?;
-        let (rows, sure) = (&*self.rows, self.unit * i128::try_from(K)?);
+        let (rows, markets, sure) = (&*self.rows, self.markets.as_slice(), self.unit * i128::try_from(K)?);
         let mut found = Vec::new();
-        for (account, (base, positions)) in self.base.iter().zip(&self.packed).enumerate() {
-            let mut sum = *base;
-            for position in positions {
-                sum += term(rows, *position);
+        for (account, (base, positions)) in self.base.iter_mut().zip(&mut self.packed).enumerate() {
+            let (mut sum, outside) = sum_of(rows, *base, positions);
+            if outside {
+                put_right(rows, markets, base, positions);
+                sum = sum_of(rows, *base, positions).0;
             }
-            if sum < sure && (sum <= 0 || self.is_breached(*base, positions)) {
+            if sum < sure && (sum <= 0 || sum <= padding(markets, self.unit, positions)) {
                 found.push(u32::try_from(account)?);
             }
         }
         Ok(found)
-    }
-
-    /// The same with every rounding.
-    #[cold]
-    #[inline(never)]
-    fn is_breached(&self, base: i128, positions: &[i64; K]) -> bool {
-        let (mut equity, mut maintenance) = (base, 0);
-        for position in positions {
-            let (units, market) = unpack(*position);
-            let (Some(row), Some(known)) = (self.rows.get(market), self.markets.get(market)) else { continue };
-            let value = i128::from(units) * i128::from(row.price);
-            let inside = |tier: &&Tier| tier.limit.is_none_or(|limit| value.abs() <= limit);
-            let Some(tier) = known.tiers.iter().find(inside).or(known.tiers.last()) else { continue };
-            equity += value * i128::from(self.rate_one);
-            let exact = value.abs() * i128::from(tier.rate) - tier.deduction;
-            maintenance += exact.div_euclid(self.unit) + i128::from(exact.rem_euclid(self.unit) > 0);
-        }
-        equity <= maintenance * self.unit
     }
 
     /// Closes everything of some accounts.
@@ -201,16 +190,50 @@ pub(crate) fn scan_of(scene: &Scene, book: &Book) -> Result<Box<dyn Scan>, Faile
     })
 }
 
-/// What a position adds to equity less maintenance.
-#[allow(clippy::indexing_slicing, reason = "a table of 256 by a byte, and a tier that is the sum of four comparisons")]
+/// Equity less maintenance without its roundings, and whether a position has left the tier it remembers.
+#[allow(clippy::indexing_slicing, reason = "a table of 256 by a byte")]
 #[inline(always)]
-fn term(rows: &[Row; 256], position: i64) -> i128 {
-    let row = &rows[usize::from(position as u8)];
-    let units = position >> MARKET_BITS;
-    let size = units.unsigned_abs();
-    let tier: usize = row.most.iter().map(|most| usize::from(size > *most)).sum();
-    let factor = row.factor[tier][usize::from(units < 0)];
-    i128::from(units) * i128::from(factor) + row.deduction[tier]
+fn sum_of<const K: usize>(rows: &[Row; 256], base: i128, positions: &[i64; K]) -> (i128, bool) {
+    let (mut sum, mut outside) = (base, false);
+    for position in positions {
+        let (row, units) = (&rows[usize::from(*position as u8)], position >> ROW_BITS);
+        sum += i128::from(units) * i128::from(row.factor);
+        outside |= units.wrapping_sub(row.low) as u64 > row.width;
+    }
+    (sum, outside)
+}
+
+/// Gives every position the tier it is in now.
+#[cold]
+#[inline(never)]
+fn put_right<const K: usize>(rows: &[Row; 256], markets: &[Market], base: &mut i128, positions: &mut [i64; K]) {
+    for position in positions {
+        let (units, row) = unpack(*position);
+        let deduction = |row: usize| {
+            let tier = markets.get(row / ROWS).and_then(|market| market.tiers.get(row % ROWS / 2));
+            tier.map_or(0, |tier| tier.deduction)
+        };
+        let is_inside = |row: &usize| rows.get(*row).is_some_and(|row| units.wrapping_sub(row.low) as u64 <= row.width);
+        let first = row / ROWS * ROWS + usize::from(units < 0);
+        if let Some(now) = (first..first + ROWS).step_by(2).find(is_inside) {
+            *base += deduction(now) - deduction(row);
+            *position = (units << ROW_BITS) | now as i64;
+        }
+    }
+}
+
+/// What the roundings of the maintenance margins add.
+#[cold]
+#[inline(never)]
+fn padding<const K: usize>(markets: &[Market], unit: i128, positions: &[i64; K]) -> i128 {
+    let of = |position: &i64| {
+        let (units, row) = unpack(*position);
+        let market = markets.get(row / ROWS)?;
+        let tier = market.tiers.get(row % ROWS / 2)?;
+        let notional = i128::from(units.unsigned_abs()) * i128::from(market.price);
+        Some((tier.deduction - notional * i128::from(tier.rate)).rem_euclid(unit))
+    };
+    positions.iter().filter_map(of).sum()
 }
 
 fn wide(value: rust_decimal::Decimal, scale: u32) -> Result<i128, Failed> {
@@ -219,16 +242,16 @@ fn wide(value: rust_decimal::Decimal, scale: u32) -> Result<i128, Failed> {
     Ok(value.mantissa().checked_mul(lift).ok_or("a figure is too large")?)
 }
 
-fn pack(units: i64, market: u8) -> Result<i64, Failed> {
-    let room = 1_i64 << (63 - MARKET_BITS);
-    if units >= room || units < -room {
+fn pack(units: i64, row: usize) -> Result<i64, Failed> {
+    let room = 1_i64 << (63 - ROW_BITS);
+    if units >= room || units <= -room {
         return Err("a position does not fit 56 bits".into());
     }
-    Ok((units << MARKET_BITS) | i64::from(market))
+    Ok((units << ROW_BITS) | i64::try_from(row)?)
 }
 
 fn unpack(position: i64) -> (i64, usize) {
-    (position >> MARKET_BITS, usize::from(position as u8))
+    (position >> ROW_BITS, usize::from(position as u8))
 }
 
 #[cfg(test)]

@@ -38,10 +38,9 @@ fn random_books_are_judged_alike() {
 /// Moves each wallet so that X is so many hundredths of a unit of the asset.
 fn at_the_edge(scene: &Scene, book: &mut Book, marks: &[i64], offset: impl Fn(usize) -> i64) {
     let mut linear = Linear::<4>::new(scene, book).unwrap();
-    linear.prepare(marks).unwrap();
+    linear.scan(marks).unwrap();
     for account in 0..book.len() {
-        let sum: i128 = linear.packed[account].iter().map(|position| term(&linear.rows, *position)).sum::<i128>()
-            + linear.base[account];
+        let sum = sum_of(&linear.rows, linear.base[account], &linear.packed[account]).0;
         book.wallets[account] -= i64::try_from(sum.div_euclid(linear.unit)).unwrap() - offset(account);
     }
 }
@@ -79,4 +78,26 @@ fn closed_accounts_are_not_found() {
     guarded.close(&reports, &decimals).unwrap();
     assert_eq!(linear.scan(&marks).unwrap(), Vec::<u32>::new());
     assert!(naive.scan(&scene.decimals(&marks)).is_empty() && guarded.full().unwrap().is_empty());
+}
+
+#[test]
+fn a_remembered_tier_is_put_right_when_the_price_leaves_it() {
+    let scene = Scene::new().unwrap();
+    let mut book = Book::new(&scene, 3_000, 4, Leverage::Mixed, 9);
+    for holding in book.holdings.iter_mut().step_by(2) {
+        (holding.units, holding.cost) = (holding.units * 30, holding.cost * 30);
+    }
+    let path = path(&scene, Kind::CrashAll, 300, 10);
+    let (mut kept, mut wallets) = (Linear::<4>::new(&scene, &book).unwrap(), book.wallets.clone());
+    // Down and up again, and at the edge in each.
+    for (round, marks) in path.iter().chain(path.iter().rev()).step_by(40).enumerate() {
+        at_the_edge(&scene, &mut book, marks, |account| i64::try_from((account + round) % 8).unwrap() - 2);
+        let fresh = Linear::<4>::new(&scene, &book).unwrap().scan(marks).unwrap();
+        for ((base, wallet), before) in kept.base.iter_mut().zip(&book.wallets).zip(&mut wallets) {
+            *base += i128::from(wallet - *before) * kept.unit;
+            *before = *wallet;
+        }
+        assert_eq!(kept.scan(marks).unwrap(), fresh);
+        assert_eq!(naive::numbers(&Naive::new(&scene, &book).scan(&scene.decimals(marks))), fresh);
+    }
 }

@@ -4,7 +4,7 @@ use super::book::Dice;
 use super::scene::{MARKETS, Scene};
 
 /// What prices do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// A volatility of 1 to 5 basis points a second, by market.
     Calm,

@@ -19,7 +19,8 @@ pub(crate) fn growth(rows: &[&Row], positions: usize) -> Vec<Plot> {
             for (place, name) in NAMES.into_iter().enumerate() {
                 let at = |row: &&&Row| (row.accounts as f64, row.means().get(place).copied().unwrap_or(f64::NAN));
                 let points = of.iter().map(at).collect();
-                lines.push(Line { name: format!("{name}, {leverage} leverage"), points, marks: true });
+                let style = (place, leverage == "high");
+                lines.push(Line { name: format!("{name}, {leverage} leverage"), points, marks: true, style });
             }
         }
         let title = format!("Time of a tick with the number of accounts × {positions} positions: {path}");
@@ -33,9 +34,11 @@ pub(crate) fn growth(rows: &[&Row], positions: usize) -> Vec<Plot> {
 pub(crate) fn crash(rows: &[Row]) -> Plot {
     let mut lines = Vec::new();
     for row in rows.iter().filter(|row| row.path == "crash, all markets" && row.leverage != "low") {
-        for (name, times) in [("(b) linear exact", &row.lap.linear), ("(c) Backstop", &row.lap.backstop)] {
+        for (place, times) in [(1, &row.lap.linear), (2, &row.lap.backstop)] {
+            let name = NAMES.get(place).copied().unwrap_or_default();
             let points = times.all().iter().enumerate().map(|(tick, micros)| (tick as f64, micros / 1e3)).collect();
-            lines.push(Line { name: format!("{name}, {} leverage", row.leverage), points, marks: false });
+            let style = (place, row.leverage == "high");
+            lines.push(Line { name: format!("{name}, {} leverage", row.leverage), points, marks: false, style });
         }
     }
     let title = "A fall of 20 % in 300 ticks, all markets together: time of each tick";
@@ -53,7 +56,9 @@ pub(crate) fn speed_up(rows: &[Row]) -> Plot {
         let points =
             ratios.into_iter().enumerate().map(|(place, ratio)| (place as f64 / last * 100.0, ratio)).collect();
         let path = row.path.split(',').next().unwrap_or_default();
-        lines.push(Line { name: format!("{path}, {} leverage", row.leverage), points, marks: false });
+        let colour = ["low", "mixed", "high"].iter().position(|known| *known == row.leverage).unwrap_or_default();
+        let style = (colour, path != "calm");
+        lines.push(Line { name: format!("{path}, {} leverage", row.leverage), points, marks: false, style });
     }
     let title = "How many times faster than the linear exact scan, by share of ticks";
     let chart = Chart { title, x: "% of ticks that are at least so fast", y: "(b) : (c)", log: (false, true), lines };

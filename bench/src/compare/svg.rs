@@ -8,6 +8,8 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(f64, f64)>,
     /// Draw a mark at every point?
     pub(crate) marks: bool,
+    /// Which colour, and is it dashed?
+    pub(crate) style: (usize, bool),
 }
 
 /// A plot.
@@ -26,7 +28,7 @@ const HEIGHT: f64 = 480.0;
 const PLANE: (f64, f64, f64, f64) = (84.0, 676.0, 52.0, 418.0);
 /// Between two names of the legend.
 const LEADING: f64 = 20.0;
-/// Told apart by people who see colours differently as well (Okabe and Ito), and again with dashes.
+/// Told apart by people who see colours differently as well (Okabe and Ito).
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a7a00"];
 
 struct Axis {
@@ -140,8 +142,9 @@ impl Chart<'_> {
 }
 
 fn draw(out: &mut String, place: usize, line: &Line, (x, y): (&Axis, &Axis)) {
-    let colour = COLOURS.get(place % COLOURS.len()).copied().unwrap_or("#000");
-    let dash = if place < COLOURS.len() { "" } else { " stroke-dasharray=\"5 3\"" };
+    let (colour, dashed) = line.style;
+    let colour = COLOURS.get(colour % COLOURS.len()).copied().unwrap_or("#000");
+    let dash = if dashed { " stroke-dasharray=\"6 4\"" } else { "" };
     let drawn: Vec<(f64, f64)> = line.points.iter().map(|point| (x.at(point.0), y.at(point.1))).collect();
     let path: Vec<String> = drawn.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let _ = writeln!(

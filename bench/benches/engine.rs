@@ -69,7 +69,9 @@ fn one_account(criterion: &mut Criterion, shard: &Shard) -> Result<(), Failed> {
 }
 
 fn marks_of(scene: &Scene, kind: paths::Kind) -> Vec<Arc<Marks>> {
-    path(scene, kind, paths::CRASH, 1).iter().map(|marks| scene.marks(marks)).collect()
+    // A calm path is long, because everything is built anew at its end.
+    let ticks = if kind == paths::Kind::Calm { 40 * paths::CRASH } else { paths::CRASH };
+    path(scene, kind, ticks, 1).iter().map(|marks| scene.marks(marks)).collect()
 }
 
 /// A tick after another along a path; what breaches is closed outside of what is timed.

@@ -158,7 +158,7 @@ impl Compare {
             }),
             Part::Latency => shortfall::run(&shortfall::Scope {
                 rates: if quick { vec![20] } else { vec![50, 200] },
-                seconds: if quick { 2 } else { 10 },
+                seconds: if quick { 2 } else { 8 },
                 rounds: if quick { 1 } else { rounds },
                 accounts: pick(1_000, 20_000),
                 dir,

@@ -152,7 +152,7 @@ fn plan(scope: &Scope, accounts: usize, is_main: bool) -> Vec<(Kind, usize, Effo
         }
     };
     let naive = if is_main || accounts <= 10_000 { 5 } else { 2 };
-    let effort = Effort { naive, linear_every: 1, full: if is_main { 3 } else { 2 } };
+    let effort = Effort { naive, linear_every: 1, full: 2 };
     scope.kinds.iter().map(|kind| (*kind, ticks(*kind), effort)).collect()
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn run(scope: &Scope) -> Result<Section, Failed> {
         if scope.steady == 0 {
             continue;
         }
-        let effort = Effort { naive: 3, linear_every: (scope.steady / 50).max(1), full: 2 };
+        let effort = Effort { naive: 1, linear_every: (scope.steady / 50).max(1), full: 2 };
         let plan = [(Kind::Calm, scope.steady, effort)];
         steady.extend(laps(&scene, scope.main, leverage, &plan, scope.rounds)?);
     }

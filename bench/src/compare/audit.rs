@@ -34,6 +34,7 @@ pub(crate) fn run(accounts: usize, rounds: u32) -> Result<Section, Failed> {
         let (mut whole, mut account, mut position, mut rival) =
             (Figures::default(), Figures::default(), Figures::default(), Figures::default());
         guarded.full()?;
+        linear.find(&scene.first())?;
         let places = (accounts * positions) as f64;
         for _ in 0..rounds {
             let since = Instant::now();

@@ -35,6 +35,22 @@ impl Figures {
         format!("{} ({}–{})", grouped(self.median()), grouped(self.low()), grouped(self.high()))
     }
 
+    /// `median (least–most)` with about three digits.
+    pub(crate) fn short(&self) -> String {
+        format!("{} ({}–{})", three(self.median()), three(self.low()), three(self.high()))
+    }
+
+    /// `median (least–most)` of a ratio, with two or more digits after the point.
+    pub(crate) fn share(&self) -> String {
+        let digits = |figure: f64| if figure < 0.1 { format!("{figure:.4}") } else { format!("{figure:.2}") };
+        format!("{} ({}–{})", digits(self.median()), digits(self.low()), digits(self.high()))
+    }
+
+    /// For other programs.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "median": self.median(), "least": self.low(), "most": self.high() })
+    }
+
     /// Is there none?
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -52,6 +68,16 @@ pub(crate) fn grouped(figure: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A figure, zero or more, with about three digits.
+pub(crate) fn three(figure: f64) -> String {
+    match figure {
+        figure if figure.is_nan() => "–".into(),
+        figure if figure < 10.0 => format!("{figure:.2}"),
+        figure if figure < 100.0 => format!("{figure:.1}"),
+        _ => grouped(figure),
+    }
 }
 
 /// Microseconds of many answers, and what most of them took no longer than.
@@ -74,14 +100,19 @@ impl Latencies {
         self.0.len()
     }
 
-    /// `p50 | p99 | p99.9 | max` in milliseconds.
-    pub(crate) fn cells(&mut self) -> String {
+    /// p50, p99, p99.9 and max in milliseconds.
+    pub(crate) fn quantiles(&mut self) -> [f64; 4] {
         self.0.sort_unstable();
         let at = |thousandths: usize| {
             let place = (self.0.len() * thousandths / 1_000).min(self.0.len().saturating_sub(1));
             self.0.get(place).copied().map_or(f64::NAN, |micros| f64::from(micros) / 1e3)
         };
-        format!("{:.2} | {:.2} | {:.2} | {:.2}", at(500), at(990), at(999), at(1_000))
+        [500, 990, 999, 1_000].map(at)
+    }
+
+    /// `p50 | p99 | p99.9 | max` in milliseconds.
+    pub(crate) fn cells(&mut self) -> String {
+        self.quantiles().map(|millis| format!("{millis:.2}")).join(" | ")
     }
 }
 

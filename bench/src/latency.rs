@@ -63,16 +63,26 @@ impl Schedule {
         Self { rate, size, count: rate * seconds / size, seconds }
     }
 
-    /// Calls at each instant that is due, with the instant. Late is late: the next are not moved.
+    /// Calls at each instant that is due, with the instant.
     fn pace(&self, mut due: impl FnMut(u64, Instant) -> Result<(), Failed>) -> Result<(), Failed> {
-        let start = Instant::now() + Duration::from_millis(50);
-        for place in 0..self.count {
-            let at = start + Duration::from_nanos(place * self.size * 1_000_000_000 / self.rate);
-            std::thread::sleep(at.saturating_duration_since(Instant::now()));
-            due(place, at)?;
-        }
-        Ok(())
+        let after = |place: usize| Duration::from_nanos(place as u64 * self.size * 1_000_000_000 / self.rate);
+        pace(usize::try_from(self.count)?, after, |place, at| due(place as u64, at))
     }
+}
+
+/// Calls so many times, each at an instant fixed beforehand: so long after the start. Late is late: the next are not moved.
+pub(crate) fn pace(
+    count: usize,
+    after: impl Fn(usize) -> Duration,
+    mut due: impl FnMut(usize, Instant) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let start = Instant::now() + Duration::from_millis(50);
+    for place in 0..count {
+        let at = start + after(place);
+        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+        due(place, at)?;
+    }
+    Ok(())
 }
 
 /// What came of a load.

@@ -3,6 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `micro` (without a word) | what a tick and a fill cost |
+//! | `compare` | everything side by side with rivals, written into `RESULTS.md` with plots |
 //! | `crash` | kills the real daemon again and again and checks that nothing acknowledged is lost or done twice |
 //! | `durable` | durable commands a second, beside the bare disk, SQLite and PostgreSQL |
 //! | `damage` | what one flipped bit does to the journal, and to the same journal in SQLite |
@@ -19,6 +20,7 @@
 )]
 
 mod coldstart;
+mod compare;
 mod crash;
 mod daemon;
 mod damage;
@@ -53,6 +55,8 @@ struct Cli {
 enum Command {
     /// What a tick and a fill cost, in the engine alone and through the actors.
     Micro(micro::Micro),
+    /// Everything side by side: naive and linear scans, Backstop, percolator-engine; burst, throughput, latency, memory.
+    Compare(compare::Compare),
     /// Kill the daemon at random instants; check that nothing acknowledged is lost and nothing is done twice.
     Crash(crash::Crash),
     /// Durable commands a second, beside plain files, SQLite and PostgreSQL, in one interleaved run.
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Micro(cli.micro)) {
         Command::Micro(options) => micro::run(&options),
+        Command::Compare(options) => compare::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Durable(options) => durable::run(&options),
         Command::Damage(options) => damage::run(&options),

@@ -14,7 +14,7 @@ use contest::Contest;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-pub(crate) use whole::bring;
+pub(crate) use whole::{bring, in_process, over_http, place};
 
 /// What to measure and beside what.
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ const SIZES: [usize; 3] = [1, 100, 1_000];
 pub(super) const IN_FLIGHT: [usize; 3] = [1, 8, 32];
 
 /// How it is named.
-pub(super) fn place(size: usize, flight: usize) -> String {
+pub(crate) fn place(size: usize, flight: usize) -> String {
     format!("{} to a submission, {flight} in flight", crate::figures::grouped(size as f64))
 }
 
@@ -37,22 +37,32 @@ pub(super) fn enter_process(contest: &mut Contest, options: &Durable, dir: &Path
             let (dir, world) = (dir.to_path_buf(), Rc::clone(world));
             contest.enter(PROCESS, place(size, flight), move || {
                 let scratch = Scratch::new(Some(&dir), "whole")?;
-                venue::with(Kept::new(scratch.path())?, shards, Placement::Spread, &world.setup, async |topology| {
-                    let (started, mut taken) = (Instant::now(), 0);
-                    let chunks = world.fills.chunks_exact(size).cycle();
-                    let sent = chunks.take_while(|_| started.elapsed() < time);
-                    let mut answers =
-                        stream::iter(sent.map(|chunk| topology.gateway.submit(venue::reads(chunk)))).buffered(flight);
-                    while let Some(answered) = answers.next().await {
-                        let answered = answered?;
-                        venue::all_taken(&answered)?;
-                        taken += answered.len();
-                    }
-                    Ok(taken as f64 / started.elapsed().as_secs_f64())
-                })
+                in_process(Kept::new(scratch.path())?, shards, &world, (size, flight), time)
             });
         }
     }
+}
+
+/// Fills a second, so many to a submission and so many submissions in flight.
+pub(crate) fn in_process(
+    kept: Kept,
+    shards: usize,
+    world: &World,
+    (size, flight): (usize, usize),
+    time: Duration,
+) -> Result<f64, Failed> {
+    venue::with(kept, shards, Placement::Spread, &world.setup, async |topology| {
+        let (started, mut taken) = (Instant::now(), 0);
+        let chunks = world.fills.chunks_exact(size).cycle();
+        let sent = chunks.take_while(|_| started.elapsed() < time);
+        let mut answers = stream::iter(sent.map(|chunk| topology.gateway.submit(venue::reads(chunk)))).buffered(flight);
+        while let Some(answered) = answers.next().await {
+            let answered = answered?;
+            venue::all_taken(&answered)?;
+            taken += answered.len();
+        }
+        Ok(taken as f64 / started.elapsed().as_secs_f64())
+    })
 }
 
 /// A fill as HTTP takes it.
@@ -96,27 +106,31 @@ pub(super) fn enter_http(
     for size in SIZES {
         for flight in IN_FLIGHT {
             let daemon = Rc::clone(&daemon);
-            contest.enter(HTTP, place(size, flight), move || {
-                let (api, started, taken) = (daemon.api()?, Instant::now(), AtomicU64::new(0));
-                std::thread::scope(|scope| {
-                    let each = |index: usize| -> Result<(), Failed> {
-                        let mut connection = crate::http::Connection::open(api, crate::daemon::PATIENCE)?;
-                        let body: String = (0..size).map(|place| line(index * 131 + place)).collect();
-                        while started.elapsed() < time {
-                            let reply = connection.commands(&body)?;
-                            if reply.status != 200 || reply.body.contains("\"code\"") {
-                                return Err(format!("status {}: {}", reply.status, reply.body).into());
-                            }
-                            taken.fetch_add(size as u64, Ordering::Relaxed);
-                        }
-                        Ok(())
-                    };
-                    let running: Vec<_> = (0..flight).map(|index| scope.spawn(move || each(index))).collect();
-                    running.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
-                })?;
-                Ok(taken.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
-            });
+            contest.enter(HTTP, place(size, flight), move || over_http(&daemon, (size, flight), time));
         }
     }
     Ok(daemon)
+}
+
+/// Fills a second over HTTP, as many to a body and as many connections.
+pub(crate) fn over_http(daemon: &Daemon, (size, flight): (usize, usize), time: Duration) -> Result<f64, Failed> {
+    let (api, started, taken) = (daemon.api()?, Instant::now(), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let (taken, started) = (&taken, &started);
+        let each = move |index: usize| -> Result<(), Failed> {
+            let mut connection = crate::http::Connection::open(api, crate::daemon::PATIENCE)?;
+            let body: String = (0..size).map(|place| line(index * 131 + place)).collect();
+            while started.elapsed() < time {
+                let reply = connection.commands(&body)?;
+                if reply.status != 200 || reply.body.contains("\"code\"") {
+                    return Err(format!("status {}: {}", reply.status, reply.body).into());
+                }
+                taken.fetch_add(size as u64, Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        let running: Vec<_> = (0..flight).map(|index| scope.spawn(move || each(index))).collect();
+        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
+    })?;
+    Ok(taken.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
 }

@@ -17,6 +17,7 @@ use crate::publisher::PublisherHandle;
 use crate::station::Handle;
 use actix::Arbiter;
 use backstop_engine::snapshot::Unreadable;
+use std::sync::Arc;
 
 /// Where the actors run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

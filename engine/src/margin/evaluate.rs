@@ -321,7 +321,9 @@ impl Shard {
         };
         if position.isolated.is_none() {
             scope.equity = account.wallet(market.asset).plus(valued.pnl)?;
-            for open in account.positions.iter().filter(|open| (open.market, open.leg) != (position.market, position.leg)) {
+            for open in
+                account.positions.iter().filter(|open| (open.market, open.leg) != (position.market, position.leg))
+            {
                 let rules = self.rules.market(open.market)?;
                 if rules.asset != market.asset {
                     continue;

@@ -432,7 +432,8 @@ fn split(health: u64, shares: &mut [Share]) -> u64 {
                 _ => {}
             }
         }
-        (left, sum) = (health.saturating_sub(kept), shares.iter().fold(0, |sum: u64, share| sum.saturating_add(share.weight)));
+        (left, sum) =
+            (health.saturating_sub(kept), shares.iter().fold(0, |sum: u64, share| sum.saturating_add(share.weight)));
         sum = sum.saturating_sub(weight);
         if turn == 0 {
             unit = left.checked_div(sum).unwrap_or(0);
@@ -451,10 +452,7 @@ fn guards(slopes: Slopes, spot: Spot, allowance: i64) -> [Option<u32>; 2] {
     let rising = (above < 0).then(|| if least <= 0 { over(least, above) } else { floor(least, below) });
     let (first, last) = range(spot.base);
     let steps = |distance: i64| u32::try_from(base.saturating_add(distance)).ok();
-    [
-        falling.and_then(steps).filter(|steps| *steps > first),
-        rising.and_then(steps).filter(|steps| *steps < last),
-    ]
+    [falling.and_then(steps).filter(|steps| *steps > first), rising.and_then(steps).filter(|steps| *steps < last)]
 }
 
 /// A quotient towards zero: towards the base.

@@ -185,7 +185,8 @@ mod tests {
     fn a_full_bucket_is_rid_of_guards_that_have_been_moved() {
         let mut ladder = Ladder::new(0, 8);
         for scope in 0..100_000 {
-            ladder.add(Guard { height: 7, scope: Scope(scope) }, scope % 1_000 != 0, |guard| guard.scope.0 % 1_000 == 0);
+            ladder
+                .add(Guard { height: 7, scope: Scope(scope) }, scope % 1_000 != 0, |guard| guard.scope.0 % 1_000 == 0);
         }
         assert!(ladder.bytes() < 20_000);
         assert!(taken(&mut ladder, 8, usize::MAX).len() < 1_000);

@@ -179,7 +179,9 @@ impl Lanes {
         if let Some(wear) = lane.wear.get_mut(scope.row()) {
             *wear = WORN;
         }
-        let (Some(known), Some(filed)) = (lane.cells.get_mut(places.clone()), lane.filed.get_mut(places)) else { return };
+        let (Some(known), Some(filed)) = (lane.cells.get_mut(places.clone()), lane.filed.get_mut(places)) else {
+            return;
+        };
         let new = cells.iter().copied().chain(std::iter::repeat(UNUSED));
         for ((known, filed), cell) in known.iter_mut().zip(filed).zip(new) {
             if known.market != cell.market {

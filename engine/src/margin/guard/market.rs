@@ -113,8 +113,7 @@ impl Market {
         let (least, most) = range(base);
         // Some 4,096 to 8,192 buckets from zero to the base.
         let shift = base.checked_ilog2()?.saturating_sub(12);
-        let ladders =
-            [TOP.checked_sub(most)?, least].map(|foot| Ladder::new(foot, shift));
+        let ladders = [TOP.checked_sub(most)?, least].map(|foot| Ladder::new(foot, shift));
         Some((Self { steps, base, now: base, price, unrest: 16, ladders }, worth))
     }
 

@@ -4,7 +4,6 @@
 //! the health of everybody is a walk over two arrays.
 
 use super::market::Spot;
-use super::screen::{WORN, Wear};
 
 /// A scope in the lanes: the lane in the upper four bits, the row in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,12 +84,33 @@ pub(super) struct Lane {
     /// Lower bound of the health with every market at its base.
     pub(super) health: Vec<i64>,
     pub(super) cells: Vec<Cell>,
-    /// What the storm knows: see `screen`.
-    pub(super) wear: Vec<Wear>,
+    /// Rows that have been written since the screen has seen them; when there are too many, none.
+    pub(super) written: Vec<u32>,
+    many_written: bool,
     filed: Vec<Filed>,
     heads: Vec<Head>,
     free: Vec<u32>,
 }
+
+impl Lane {
+    fn note_written(&mut self, row: usize) {
+        if self.written.len() > self.heads.len() / MANY {
+            self.many_written = true;
+            self.written = Vec::new();
+        }
+        if let (false, Ok(row)) = (self.many_written, u32::try_from(row)) {
+            self.written.push(row);
+        }
+    }
+
+    /// Have so many rows been written that it is not known which?
+    pub(super) fn starts_anew(&mut self) -> bool {
+        std::mem::take(&mut self.many_written)
+    }
+}
+
+/// When more than one in so many rows have been written, the screen starts anew.
+const MANY: usize = 8;
 
 /// A row, its guards to change.
 #[derive(Debug)]
@@ -147,7 +167,6 @@ impl Lanes {
                 lane_rows.cells.resize(cells, UNUSED);
                 lane_rows.filed.resize(cells, [NONE; 2]);
                 lane_rows.health.push(ENDLESS);
-                lane_rows.wear.push(WORN);
                 lane_rows.heads.push(head);
                 row
             }
@@ -176,9 +195,7 @@ impl Lanes {
         if let Some(known) = lane.health.get_mut(scope.row()) {
             *known = health.clamp(-ENDLESS, ENDLESS);
         }
-        if let Some(wear) = lane.wear.get_mut(scope.row()) {
-            *wear = WORN;
-        }
+        lane.note_written(scope.row());
         let (Some(known), Some(filed)) = (lane.cells.get_mut(places.clone()), lane.filed.get_mut(places)) else {
             return;
         };
@@ -283,7 +300,7 @@ impl Lanes {
     pub(super) fn bytes(&self) -> usize {
         let of = |lane: &Lane| {
             let cell = size_of::<Cell>().saturating_add(size_of::<Filed>()).saturating_mul(lane.cells.capacity());
-            let row = size_of::<i64>().saturating_add(size_of::<Head>()).saturating_add(size_of::<Wear>());
+            let row = size_of::<i64>().saturating_add(size_of::<Head>());
             row.saturating_mul(lane.heads.capacity()).saturating_add(cell)
         };
         self.lanes.iter().map(of).fold(0, usize::saturating_add)

@@ -66,8 +66,8 @@ impl Floor {
 
     async fn ranking(&self, need: NeedRanking) -> Result<Option<Ranking>, Stop> {
         let NeedRanking { market, side } = need;
-        let found = self.all(move |shard| shard.candidates(market, side)).await?;
-        let mut candidates = Vec::new();
+        let mut found = self.all(move |shard| shard.candidates(market, side)).await?.into_iter();
+        let mut candidates = found.next().transpose()?.unwrap_or_default();
         for part in found {
             candidates.extend(part?);
         }

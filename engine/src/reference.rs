@@ -252,8 +252,8 @@ impl Parts {
 fn rank(shards: &[Shard], market: MarketIx, side: Side) -> Result<Option<Ranking>, Reject> {
     let Some(first) = shards.first() else { return Ok(None) };
     let Some(mark) = first.marks().price(market) else { return Ok(None) };
-    let mut candidates = Vec::new();
-    for shard in shards {
+    let mut candidates = first.candidates(market, side)?;
+    for shard in shards.iter().skip(1) {
         candidates.extend(shard.candidates(market, side)?);
     }
     let rules = first.rules().market(market)?;

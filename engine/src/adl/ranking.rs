@@ -13,11 +13,9 @@ use crate::rules::{AdlPolicy, Market};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A candidate with its place.
+/// The place of a candidate, and what earlier cuts have left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranked {
-    /// Who, and with what.
-    pub candidate: Candidate,
     /// By the market's policy.
     pub score: Rate,
     /// From 1; 0 as long as nobody has asked that far.
@@ -71,6 +69,8 @@ pub struct Ranking {
     side: Side,
     policy: AdlPolicy,
     mark: Price,
+    candidates: Vec<Candidate>,
+    /// Of each candidate.
     entries: Vec<Ranked>,
     profit: Money,
     /// Entries by rank, as far as they are sorted; the others follow in any order.
@@ -107,16 +107,17 @@ impl Ranking {
         let policy = market.adl.policy;
         let (mut profit, mut winners) = (Money::ZERO, 0_usize);
         let mut entries = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
+        for candidate in &candidates {
             if candidate.pnl.is_positive() {
                 profit = profit.plus(candidate.pnl)?;
                 winners = winners.saturating_add(1);
             }
-            let (left, cost, score) = (candidate.quantity, candidate.cost, share::score(policy, &candidate)?);
-            entries.push(Ranked { candidate, score, rank: 0, left, cost });
+            let (left, cost, score) = (candidate.quantity, candidate.cost, share::score(policy, candidate)?);
+            entries.push(Ranked { score, rank: 0, left, cost });
         }
         let order = (0..entries.len()).collect();
-        Ok(Self { market: market.index, side, policy, mark, entries, profit, order, sorted: 0, winners, start: 0 })
+        let market = market.index;
+        Ok(Self { market, side, policy, mark, candidates, entries, profit, order, sorted: 0, winners, start: 0 })
     }
 
     /// Sorts at least so many: winners first, then by score, then by account name and leg.
@@ -125,13 +126,13 @@ impl Ranking {
             return;
         }
         let until = count.max(self.sorted.saturating_mul(2)).max(CHUNK).min(self.order.len());
-        let entries = &self.entries;
-        let earlier = |a: &usize, b: &usize| match (entries.get(*a), entries.get(*b)) {
-            (Some(a), Some(b)) => (b.candidate.pnl.is_positive(), b.score)
-                .cmp(&(a.candidate.pnl.is_positive(), a.score))
-                .then_with(|| (&a.candidate.account, a.candidate.leg).cmp(&(&b.candidate.account, b.candidate.leg))),
-            _ => a.cmp(b),
+        let (candidates, entries) = (&self.candidates, &self.entries);
+        let key = |place: &usize| {
+            let (candidate, entry) = (candidates.get(*place)?, entries.get(*place)?);
+            let score = (candidate.pnl.is_positive(), entry.score);
+            Some((std::cmp::Reverse(score), &candidate.account, candidate.leg))
         };
+        let earlier = |a: &usize, b: &usize| key(a).cmp(&key(b));
         let first = self.sorted;
         if let Some(rest) = self.order.get_mut(first..) {
             let next = until.saturating_sub(first);
@@ -151,8 +152,9 @@ impl Ranking {
     }
 
     /// The entry of a rank less one, sorted by then.
-    pub(super) fn at(&self, place: usize) -> Option<&Ranked> {
-        self.order.get(place).and_then(|entry| self.entries.get(*entry))
+    pub(super) fn at(&self, place: usize) -> Option<(&Candidate, &Ranked)> {
+        let place = *self.order.get(place)?;
+        self.candidates.get(place).zip(self.entries.get(place))
     }
 
     /// The market.
@@ -181,8 +183,8 @@ impl Ranking {
     }
 
     /// Everybody, in the order in which they came.
-    pub fn entries(&self) -> &[Ranked] {
-        &self.entries
+    pub fn entries(&self) -> impl Iterator<Item = (&Candidate, &Ranked)> {
+        self.candidates.iter().zip(&self.entries)
     }
 
     /// Chooses who closes `need` contracts at `price`. `barred` are being liquidated themselves; `spent` is what scopes
@@ -199,7 +201,7 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Vec<Cut>, Reject> {
         let loss = self.loss_per_contract(market, price)?;
-        while self.start < self.sorted && self.at(self.start).is_some_and(|entry| entry.left.is_zero()) {
+        while self.start < self.sorted && self.at(self.start).is_some_and(|(_, entry)| entry.left.is_zero()) {
             self.start = self.start.saturating_add(1);
         }
         let mut cuts: BTreeMap<usize, Quantity> = BTreeMap::new();
@@ -248,8 +250,7 @@ impl Ranking {
                 break;
             }
             self.sort_to(if in_order { place.saturating_add(1) } else { places.end });
-            let Some(entry) = self.at(place) else { break };
-            let candidate = &entry.candidate;
+            let Some((candidate, entry)) = self.at(place) else { break };
             if entry.left.is_zero() {
                 continue;
             }
@@ -295,13 +296,14 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Cut, Reject> {
         let none = Reject::new(crate::reject::Code::UnknownAccount, "account");
-        let entry = self.order.get(place).and_then(|entry| self.entries.get_mut(*entry)).ok_or(none)?;
+        let place = *self.order.get(place).ok_or(none)?;
+        let (candidate, entry) = self.candidates.get(place).zip(self.entries.get_mut(place)).ok_or(none)?;
         let closes_short = self.side == Side::Sell;
         let signed = if closes_short { quantity } else { -quantity };
         let value = market.trade_value(signed, price)?;
         let mut shadow = Position {
             market: self.market,
-            leg: entry.candidate.leg,
+            leg: candidate.leg,
             quantity: if closes_short { -entry.left } else { entry.left },
             cost: entry.cost,
             isolated: None,
@@ -311,20 +313,20 @@ impl Ranking {
         entry.left = shadow.quantity.abs();
         entry.cost = shadow.cost;
         if loss.is_positive() {
-            let key = (entry.candidate.account.clone(), entry.candidate.scope);
+            let key = (candidate.account.clone(), candidate.scope);
             let lost = number::mul(loss.get(), quantity.get(), number::SCALE_MAX, Rounding::Ceil)?;
             let sum = spent.get(&key).copied().unwrap_or_default().plus(Money::new(lost))?;
             spent.insert(key, sum);
         }
         Ok(Cut {
-            account: entry.candidate.account.clone(),
-            leg: entry.candidate.leg,
+            account: candidate.account.clone(),
+            leg: candidate.leg,
             quantity,
             value,
             realised: done.realised,
             score: entry.score,
             rank: entry.rank,
-            hedged: entry.candidate.hedged,
+            hedged: candidate.hedged,
             notional: market.notional(quantity, self.mark)?,
         })
     }
@@ -336,10 +338,10 @@ impl Ranking {
         let (total, of) = (total.unwrap_or_default(), self.len());
         let mut ahead = Quantity::ZERO;
         let mut found = Vec::with_capacity(self.entries.len());
-        for entry in self.order.iter().filter_map(|place| self.entries.get(*place)) {
+        for (candidate, entry) in (0..self.order.len()).filter_map(|place| self.at(place)) {
             let after = ahead.plus(entry.left).unwrap_or(ahead);
             let standing = Standing { rank: entry.rank, of, quantile: quantile(after, total), ahead };
-            found.push((entry.candidate.account.clone(), entry.candidate.leg, standing));
+            found.push((candidate.account.clone(), candidate.leg, standing));
             ahead = after;
         }
         found.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));

@@ -68,7 +68,7 @@ pub(super) fn choose(
 }
 
 fn name(ranking: &Ranking, place: usize) -> Option<(&crate::id::AccountId, crate::id::Leg)> {
-    ranking.at(place).map(|entry| (&entry.candidate.account, entry.candidate.leg))
+    ranking.at(place).map(|(candidate, _)| (&candidate.account, candidate.leg))
 }
 
 fn in_order(room: &[(usize, Quantity)], need: Quantity) -> Result<Vec<(usize, Quantity)>, Reject> {
@@ -145,8 +145,8 @@ fn water_filling(
     // Notional per contract is the same for all, so contracts stand for notional: leverage ∝ quantity ÷ equity.
     let mut tanks: Vec<(usize, Quantity, Decimal)> = Vec::with_capacity(room.len());
     for (place, most) in room {
-        if let Some(entry) = ranking.at(*place) {
-            tanks.push((*place, *most, entry.candidate.equity.get()));
+        if let Some((candidate, _)) = ranking.at(*place) {
+            tanks.push((*place, *most, candidate.equity.get()));
         }
     }
     let level_of = |quantity: Quantity, equity: Decimal| number::div(quantity.get(), equity, 14, Rounding::Nearest);

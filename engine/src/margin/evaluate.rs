@@ -130,18 +130,22 @@ impl Shard {
     pub(super) fn evaluate_some(&self, places: &[Place]) -> Result<Vec<Report>, Reject> {
         let mut reports = Vec::new();
         for next in places.chunks(AHEAD) {
-            // All are fetched before the first is read: none waits for the memory of the one before.
-            let open = |account: &Account| {
-                let wallet = account.wallets.first().map(|(_, money)| money.is_zero());
-                (wallet, account.positions.last().map(|position| position.quantity.is_zero()))
-            };
-            let found = next.iter().filter_map(|place| self.accounts.at(*place).map(open));
-            std::hint::black_box(found.filter(|(wallet, position)| wallet == position).count());
+            self.fetch(next);
             for account in next.iter().filter_map(|place| self.accounts.at(*place)) {
                 self.report_account(account, &mut reports)?;
             }
         }
         Ok(reports)
+    }
+
+    /// Has accounts fetched before the first of them is read, so that none waits for the memory of the one before.
+    fn fetch(&self, places: &[Place]) {
+        let open = |account: &Account| {
+            let wallet = account.wallets.first().map(|(_, money)| money.is_zero());
+            (wallet, account.positions.last().map(|position| position.quantity.is_zero()))
+        };
+        let found = places.iter().filter_map(|place| self.accounts.at(*place).map(open));
+        std::hint::black_box(found.filter(|(wallet, position)| wallet == position).count());
     }
 
     fn report_account(&self, account: &Account, reports: &mut Vec<Report>) -> Result<(), Reject> {
@@ -271,13 +275,14 @@ impl Shard {
     /// Overflow only.
     pub fn candidates(&self, market: MarketIx, side: Side) -> Result<Vec<Candidate>, Reject> {
         let rules = self.rules.market(market)?;
-        let mut found = Vec::new();
         let holders = self.holders.get_or_init(|| self.count_holders());
         let places = holders.get(usize::from(market.0)).map(Vec::as_slice).unwrap_or_default();
-        for account in places.iter().filter_map(|place| self.accounts.at(*place)) {
-            for position in account.positions.iter().filter(|open| open.market == market && open.side() == side) {
-                if let Some(candidate) = self.candidate(rules, account, position)? {
-                    found.push(candidate);
+        let mut found = Vec::with_capacity(places.len());
+        for next in places.chunks(AHEAD) {
+            self.fetch(next);
+            for account in next.iter().filter_map(|place| self.accounts.at(*place)) {
+                for position in account.positions.iter().filter(|open| open.market == market && open.side() == side) {
+                    found.extend(self.candidate(rules, account, position)?);
                 }
             }
         }

@@ -56,8 +56,8 @@ pub(crate) fn allocate(case: &Case) -> Value {
         .collect();
     assert_eq!(prices.len(), 1, "all at one price");
     let cut_short =
-        ranking.entries().iter().filter(|entry| entry.left.is_positive() && entry.left != entry.candidate.quantity);
-    let remaining = cut_short.map(|entry| (entry.candidate.account.to_string(), shown(entry.left.get())));
+        ranking.entries().filter(|(candidate, entry)| entry.left.is_positive() && entry.left != candidate.quantity);
+    let remaining = cut_short.map(|(candidate, entry)| (candidate.account.to_string(), shown(entry.left.get())));
     json!({
         "fills": fills.collect::<Map<_, _>>(),
         "remaining": remaining.collect::<Map<_, _>>(),

@@ -62,6 +62,9 @@ pub(crate) struct Compare {
     /// In a child: the bytes of so many accounts and positions.
     #[arg(long, hide = true, value_parser = size)]
     child_memory: Option<(usize, usize)>,
+    /// In a child: one burst of so many accounts, markets and ADL fills, on so many shards.
+    #[arg(long, hide = true, value_delimiter = ',')]
+    child_burst: Vec<usize>,
 }
 
 /// A part of the comparison.
@@ -99,6 +102,10 @@ fn say(text: &str) {
 pub(crate) fn run(options: &Compare) -> Result<(), Failed> {
     if let Some((accounts, positions)) = options.child_memory {
         return memory::child(accounts, positions);
+    }
+    if let [accounts, markets, fills, shards] = *options.child_burst.as_slice() {
+        let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
+        return burst::child(burst::Size { accounts, markets, fills }, shards, &dir);
     }
     let (machine, since) = (report::machine(), Instant::now());
     let mut sections = Vec::new();

@@ -15,6 +15,7 @@ use backstop_engine::event::Fact;
 use backstop_engine::reference::{Options, Reference};
 use serde_json::json;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 /// How large it is.
@@ -159,18 +160,52 @@ fn through_actors(burst: &Burst, dir: &Path, shards: usize, fills: usize) -> Res
     })
 }
 
+/// In the child: one burst in the engine alone (no shards), or through the actors.
+pub(crate) fn child(size: Size, shards: usize, dir: &Path) -> Result<(), Failed> {
+    let burst = Burst::new(size)?;
+    if shards > 0 {
+        println!("{}", through_actors(&burst, dir, shards, size.fills)?);
+        return Ok(());
+    }
+    let (took, Done { events, liquidations, fills, claims, needs }) = in_engine(&burst)?;
+    println!("{took} {events} {liquidations} {fills} {claims} {needs}");
+    Ok(())
+}
+
+/// Has a burst run in a process of its own, as in a daemon: memory that an earlier one has left behind changes the time.
+fn apart(size: Size, shards: usize, dir: &Path) -> Result<Vec<f64>, Failed> {
+    let Size { accounts, markets, fills } = size;
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args(["compare", "--child-burst", &format!("{accounts},{markets},{fills},{shards}"), "--dir"]).arg(dir);
+    let output = child.output()?;
+    if !output.status.success() {
+        return Err(format!("a child failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
+}
+
 /// Runs it, round after round.
 pub(crate) fn run(size: Size, rounds: u32, dir: Option<&Path>) -> Result<Section, Failed> {
     let scratch = Scratch::new(dir, "bursts")?;
-    let burst = Burst::new(size)?;
     let (mut engine, mut one, mut two, mut done) =
         (Figures::default(), Figures::default(), Figures::default(), Done::default());
     for round in 1..=rounds {
-        let (took, found) = in_engine(&burst)?;
-        engine.push(took);
-        done = found;
-        one.push(through_actors(&burst, scratch.path(), 1, done.fills)?);
-        two.push(through_actors(&burst, scratch.path(), 2, done.fills)?);
+        let found = apart(size, 0, scratch.path())?;
+        let [took, events, liquidations, fills, claims, needs] = found.as_slice() else {
+            return Err("a child said something else".into());
+        };
+        engine.push(*took);
+        let count = |figure: &f64| *figure as usize;
+        done = Done {
+            events: count(events),
+            liquidations: count(liquidations),
+            fills: count(fills),
+            claims: count(claims),
+            needs: count(needs),
+        };
+        for (shards, figures) in [(1, &mut one), (2, &mut two)] {
+            figures.push(*apart(size, shards, scratch.path())?.first().ok_or("a child said nothing")?);
+        }
         say(&format!("burst: round {round} of {rounds}"));
     }
     let mut section = Section::new(
@@ -179,7 +214,7 @@ pub(crate) fn run(size: Size, rounds: u32, dir: Option<&Path>) -> Result<Section
         format!(
             "{} accounts in {} markets, all prices 20 % down in one tick, an empty fund and a venue that buys nothing at the \
              limit: {} liquidations, {} claims on the fund, {} of them left to ADL, {} ADL fills, {} events in that tick. From the submission of the \
-             {} commands to their answer; {rounds} rounds.",
+             {} commands to their answer, each burst in a process of its own; {rounds} rounds.",
             grouped(size.accounts as f64),
             size.markets,
             grouped(done.liquidations as f64),
@@ -187,7 +222,7 @@ pub(crate) fn run(size: Size, rounds: u32, dir: Option<&Path>) -> Result<Section
             grouped(done.needs as f64),
             grouped(done.fills as f64),
             grouped(done.events as f64),
-            burst.fall.len()
+            size.markets + 1
         ),
     );
     let mut table = Table::new("To rest", &["where", "ms", "µs a claim", "µs an ADL fill"]);

@@ -30,7 +30,7 @@ pub(crate) fn child(accounts: usize, positions: usize) -> Result<(), Failed> {
     for _ in 0..2 {
         guarded.tick(&first)?;
     }
-    println!("{built} {}", resident()? - before);
+    println!("{built} {} {}", resident()? - before, guarded.shard.index_bytes());
     Ok(())
 }
 
@@ -52,12 +52,14 @@ pub(crate) fn run(accounts: usize, rounds: u32) -> Result<Section, Failed> {
             "MB",
             "bytes an account",
             "before the first tick, bytes an account",
+            "of the guard index, bytes an account",
             "bytes a position more",
         ],
     );
     let (mut data, mut before) = (Vec::new(), None::<(usize, f64)>);
     for positions in [1, 4, 8] {
-        let (mut whole, mut each, mut built) = (Figures::default(), Figures::default(), Figures::default());
+        let (mut whole, mut each, mut built, mut index) =
+            (Figures::default(), Figures::default(), Figures::default(), Figures::default());
         for _ in 0..rounds {
             let asked = ["compare", "--child-memory", &format!("{accounts},{positions}")].map(str::to_owned);
             let output = Command::new(std::env::current_exe()?).args(asked).output()?;
@@ -66,16 +68,17 @@ pub(crate) fn run(accounts: usize, rounds: u32) -> Result<Section, Failed> {
             }
             let text = String::from_utf8(output.stdout)?;
             let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-            let [first, last] = figures.as_slice() else { return Err("a child said something else".into()) };
+            let [first, last, guards] = figures.as_slice() else { return Err("a child said something else".into()) };
             whole.push(last / 1e6);
             each.push(last / accounts as f64);
             built.push(first / accounts as f64);
+            index.push(guards / accounts as f64);
         }
         let more = before.map(|(known, bytes)| (each.median() - bytes) / (positions - known) as f64);
         before = Some((positions, each.median()));
         let more = more.map_or("–".to_owned(), |more| format!("{more:.0}"));
-        table.row([positions.to_string(), whole.whole(), each.whole(), built.whole(), more.clone()]);
-        data.push(json!({ "positions": positions, "bytes_account": each.json(), "without_index": built.json() }));
+        table.row([positions.to_string(), whole.whole(), each.whole(), built.whole(), index.whole(), more.clone()]);
+        data.push(json!({ "positions": positions, "bytes_account": each.json(), "before_ticks": built.json(), "index": index.json() }));
         say(&format!("memory of {accounts} × {positions} is done"));
     }
     section.table(table);

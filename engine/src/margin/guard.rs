@@ -158,8 +158,9 @@ impl GuardIndex {
         if waiting <= (self.lanes.len() / LOOKS).max(FEW) {
             self.look_at_reached(usize::MAX, &mut due);
         } else {
-            let part = if waiting > self.waited { GROWING } else { ENDING };
-            self.look_at_reached((self.lanes.len() / part).max(FEW), &mut due);
+            let scopes = self.lanes.len();
+            let part = if waiting > self.waited { scopes / GROWING } else { scopes / ENDING };
+            self.look_at_reached(part.max(FEW), &mut due);
             self.sweep(&mut due);
         }
         self.waited = waiting;

@@ -22,6 +22,8 @@ const PARTS: u64 = 64;
 const SIXTEENTHS: u64 = 16;
 /// The whole of a health, for wear times parts of strides.
 const WHOLE: u64 = 1 << 24;
+/// The same, for a sum of slopes times sixteenths, of which a part of a stride takes one in so many.
+const WHOLE_OF_SUM: u64 = WHOLE / (PARTS * SIXTEENTHS);
 /// One in so many blocks takes new notes in a tick, which cost about as much as reckoning: so a storm has no tick in which
 /// all do.
 const TURNS: usize = 12;
@@ -145,7 +147,7 @@ impl Block {
         }
         // A stride takes a sixteenth of a sum off, a part of one a 64th of that.
         let share = |sum: u64| {
-            let share = sum.saturating_mul(WHOLE / (PARTS.wrapping_mul(SIXTEENTHS))).checked_div(left);
+            let share = sum.saturating_mul(WHOLE_OF_SUM).checked_div(left);
             u32::try_from(share.unwrap_or(u64::MAX).saturating_add(1)).unwrap_or(u32::MAX)
         };
         self.worn.push(Worn { row, wear: [share(long), share(short)] });

@@ -37,8 +37,8 @@ pub struct Floor {
     pub standings: Arc<Mutex<Known>>,
 }
 
-/// Standings by market and side.
-pub type Known = BTreeMap<(MarketIx, Side), Arc<Standings>>;
+/// Standings by market and side; none where there is no mark.
+pub type Known = BTreeMap<(MarketIx, Side), Option<Arc<Standings>>>;
 
 impl Floor {
     /// Mailboxes by name.
@@ -87,14 +87,13 @@ impl Floor {
         let key = (need.market, need.side);
         let known = |known: &Known| known.get(&key).cloned();
         if let Some(standings) = self.standings.lock().ok().as_deref().and_then(known) {
-            return Ok(Some(standings));
+            return Ok(standings);
         }
-        let Some(ranking) = self.ranking(need).await? else { return Ok(None) };
-        let standings = Arc::new(ranking.standings());
+        let standings = self.ranking(need).await?.map(|ranking| Arc::new(ranking.standings()));
         if let Ok(mut known) = self.standings.lock() {
             known.insert(key, standings.clone());
         }
-        Ok(Some(standings))
+        Ok(standings)
     }
 
     /// An account with its place in the rankings, which is no older than the last tick.

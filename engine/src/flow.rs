@@ -31,7 +31,7 @@ pub struct ShardReply {
     pub inventory: Vec<Inventory>,
     /// Accounts and positions as they are now, by name.
     pub facts: Vec<(AccountId, Fact)>,
-    /// Accounts looked at.
+    /// How often an account, or one scope of it, was looked at.
     pub examined: u64,
 }
 
@@ -85,7 +85,7 @@ pub trait Stations {
     async fn notice(&mut self, notices: &Arc<BTreeMap<AssetIx, FundNotice>>) -> Result<(), Stop>;
     /// The queue begins a tick.
     async fn open_queue(&mut self, time: Millis, marks: &Arc<Marks>) -> Result<(), Stop>;
-    /// Every shard evaluates all its accounts at new marks.
+    /// Every shard says at new marks which accounts are at or below maintenance, or under liquidation.
     async fn evaluate(
         &mut self,
         marks: &Arc<Marks>,

@@ -137,8 +137,9 @@ impl Rules {
     }
 }
 
+/// The next number. The highest is never given: it stands for none.
 fn next(count: usize, field: &'static str) -> Result<u16, Reject> {
-    u16::try_from(count).map_err(|_| Reject::new(Code::OutOfRange, field))
+    u16::try_from(count).ok().filter(|next| *next < u16::MAX).ok_or(Reject::new(Code::OutOfRange, field))
 }
 
 fn put<T>(list: &mut Vec<T>, index: usize, item: T) {

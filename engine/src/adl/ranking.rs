@@ -1,7 +1,8 @@
 //! The order in which positions would be deleveraged, built once a tick and used up by the claims of that tick.
 //!
-//! Candidates are scored once and sorted only as far as somebody asks: choosing k of n costs n for the scores, and a sort of
-//! no more than about twice k. Later claims of the tick go on where the earlier ones stopped.
+//! Candidates are scored once and sorted only as far as somebody asks: choosing k of n costs a look at n for the scores, one at
+//! what is not sorted yet each time k doubles, and a sort of no more than about twice k. Later claims of the tick pass over
+//! those that have nothing left.
 
 use super::share;
 use crate::id::{AccountId, Leg, MarketIx, Side};
@@ -78,8 +79,8 @@ pub struct Ranking {
     sorted: usize,
     /// How many are in profit: they come first.
     winners: usize,
-    /// Everybody before this place has nothing left.
-    start: usize,
+    /// From each place the next that may have something left: itself, or further on.
+    next: Vec<usize>,
 }
 
 /// What every account may know of its place on one side of a market.
@@ -116,8 +117,9 @@ impl Ranking {
             entries.push(Ranked { score, rank: 0, left, cost });
         }
         let order = (0..entries.len()).collect();
+        let next = (0..=entries.len()).collect();
         let market = market.index;
-        Ok(Self { market, side, policy, mark, candidates, entries, profit, order, sorted: 0, winners, start: 0 })
+        Ok(Self { market, side, policy, mark, candidates, entries, profit, order, sorted: 0, winners, next })
     }
 
     /// Sorts at least so many: winners first, then by score, then by account name and leg.
@@ -201,9 +203,6 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Vec<Cut>, Reject> {
         let loss = self.loss_per_contract(market, price)?;
-        while self.start < self.sorted && self.at(self.start).is_some_and(|(_, entry)| entry.left.is_zero()) {
-            self.start = self.start.saturating_add(1);
-        }
         let mut cuts: BTreeMap<usize, Quantity> = BTreeMap::new();
         let mut open = need;
         for winners in [true, false] {
@@ -244,21 +243,21 @@ impl Ranking {
         // A policy that goes in order needs no more room than it fills.
         let in_order = matches!(self.policy, AdlPolicy::Queue | AdlPolicy::AccountRatio);
         let (mut room, mut found) = (Vec::new(), Quantity::ZERO);
-        let places = if winners { self.start..self.winners } else { self.start.max(self.winners)..self.order.len() };
-        for place in places.clone() {
-            if in_order && found >= need {
+        let (mut place, end) = if winners { (0, self.winners) } else { (self.winners, self.order.len()) };
+        loop {
+            place = self.open_from(place);
+            if place >= end || (in_order && found >= need) {
                 break;
             }
-            self.sort_to(if in_order { place.saturating_add(1) } else { places.end });
-            let Some((candidate, entry)) = self.at(place) else { break };
-            if entry.left.is_zero() {
-                continue;
-            }
+            self.sort_to(if in_order { place.saturating_add(1) } else { end });
+            let here = place;
+            place = place.saturating_add(1);
+            let Some((candidate, entry)) = self.at(here) else { break };
             let key = (candidate.account.clone(), candidate.scope);
             if barred.contains(&key) {
                 continue;
             }
-            let taken = cuts.get(&place).copied().unwrap_or_default();
+            let taken = cuts.get(&here).copied().unwrap_or_default();
             let mut most = entry.left;
             if net && candidate.hedged {
                 let part = number::mul_div(
@@ -280,10 +279,23 @@ impl Ranking {
             let most = market.to_lot(most.minus(taken)?.or_zero(), Rounding::Floor)?;
             if most.is_positive() {
                 found = found.plus(most)?;
-                room.push((place, most));
+                room.push((here, most));
             }
         }
         Ok(room)
+    }
+
+    /// The first place from this one on that may have something left. What was passed on the way points there afterwards.
+    fn open_from(&mut self, place: usize) -> usize {
+        let mut open = place;
+        while let Some(next) = self.next.get(open).copied().filter(|next| *next != open) {
+            open = next;
+        }
+        let mut passed = place;
+        while let Some(next) = self.next.get_mut(passed).filter(|next| **next != open) {
+            passed = std::mem::replace(next, open);
+        }
+        open
     }
 
     fn cut(
@@ -296,8 +308,8 @@ impl Ranking {
         spent: &mut BTreeMap<(AccountId, Scope), Money>,
     ) -> Result<Cut, Reject> {
         let none = Reject::new(crate::reject::Code::UnknownAccount, "account");
-        let place = *self.order.get(place).ok_or(none)?;
-        let (candidate, entry) = self.candidates.get(place).zip(self.entries.get_mut(place)).ok_or(none)?;
+        let index = *self.order.get(place).ok_or(none)?;
+        let (candidate, entry) = self.candidates.get(index).zip(self.entries.get_mut(index)).ok_or(none)?;
         let closes_short = self.side == Side::Sell;
         let signed = if closes_short { quantity } else { -quantity };
         let value = market.trade_value(signed, price)?;
@@ -312,6 +324,9 @@ impl Ranking {
         let done = trade(market, &mut shadow, signed, value)?;
         entry.left = shadow.quantity.abs();
         entry.cost = shadow.cost;
+        if let (true, Some(next)) = (entry.left.is_zero(), self.next.get_mut(place)) {
+            *next = place.saturating_add(1);
+        }
         if loss.is_positive() {
             let key = (candidate.account.clone(), candidate.scope);
             let lost = number::mul(loss.get(), quantity.get(), number::SCALE_MAX, Rounding::Ceil)?;

@@ -279,7 +279,7 @@ impl Shard {
         Ok(found)
     }
 
-    /// Who holds a position in each market: of the others, whoever trades within a tick only closes.
+    /// Who holds a position in each market, but for the house: nobody else opens one within a tick.
     fn count_holders(&self) -> Vec<Vec<Place>> {
         let mut holders = vec![Vec::new(); self.rules.markets().len()];
         for (place, account) in self.accounts.values().enumerate().filter(|(_, account)| !account.id.is_house()) {

@@ -17,15 +17,15 @@
 //!
 //! `h(x) ≥ H(x) = h(b) + Σ (below_m · min(x_m − b_m, 0) + above_m · max(x_m − b_m, 0))`.
 //!
-//! `h(b)` comes from `fixed`, less everything that rounding may take: of value, notional and margin at any price, of the
-//! slopes (`below` is rounded up, `above` down), and of the price, which lies between two steps. Where a market leaves
+//! and strictly so: `h(b)` comes from `fixed`, less everything that rounding may take, which is always more than it does take:
+//! of value, notional and margin at any price, of the slopes (`below` is rounded up, `above` down), and of the price, which lies between two steps. Where a market leaves
 //! the range, is listed with other tiers, or gets its first mark, all its scopes are measured again at a new base. A scope
 //! that does not fit the whole numbers is looked at in every tick.
 //!
 //! **Guards.** Say `H(x) > 0` now. Split it: allowances `a_m ≥ 0` with `Σ a_m ≤ H(x)`. In each market there is a lowest
 //! and a highest price up to which its term of `H` loses no more than `a_m`: the guards. (The term is concave, so it loses
 //! on one side only, or on both for a hedge.) While every price of the scope is within its guards, `H` has lost at most
-//! `Σ a_m`, so it is not below zero, and no look is needed. A guard that is *nearer* than the split asks is as good: it
+//! `Σ a_m`, so it is not below zero, so `h` is above zero, and no look is needed. A guard that is *nearer* than the split asks is as good: it
 //! allows for less. So guards only ever move nearer until they are reached.
 //!
 //! **A tick.** Reached guards are taken off the ladders, their scopes looked at: `H` again, and new guards, or else the
@@ -58,13 +58,14 @@ use super::Marks;
 use super::accounts::{Accounts, Place};
 use super::fixed::{Contract, Figures};
 use crate::id::MarketIx;
-use crate::rules::Rules;
+use crate::money::Price;
+use crate::rules::{Market as Listed, Rules};
 use ladder::{Guard, Ladder};
 use lanes::{Cell, Filed, Lanes, NEAR, NONE, QUEUED, Scope, Slopes, reckon, term};
 use market::{Market, SIDES, Spot, distances, range};
 use measure::{Gauge, Measured};
 use screen::Screen;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Looks at one of so many scopes cost about as much as a sweep over all.
@@ -99,6 +100,8 @@ pub(super) struct GuardIndex {
     markets: Vec<Option<Market>>,
     /// Contracts with their worth at the base.
     figures: Figures,
+    /// Markets that do not fit the whole numbers: with these rules, at this price.
+    unfit: BTreeMap<MarketIx, (Arc<Listed>, Option<Price>)>,
     spots: Vec<Spot>,
     lanes: Lanes,
     screen: Screen,
@@ -113,6 +116,8 @@ pub(super) struct GuardIndex {
     reached: Vec<Guard>,
     shares: Vec<Share>,
     moves: Vec<Move>,
+    /// Guards that no longer stand, by market and side.
+    dropped: Vec<(u16, usize)>,
     /// Guards reached in the tick before.
     waited: usize,
 }
@@ -174,7 +179,8 @@ impl GuardIndex {
         let count = rules.markets().len();
         self.markets.resize_with(count, || None);
         self.spots.resize(count, Spot::default());
-        for market in rules.markets() {
+        let mut rebased = vec![false; count];
+        for (market, rebased) in rules.markets().iter().zip(&mut rebased) {
             let index = usize::from(market.index.0);
             let price = marks.price(market.index);
             let same = match self.figures.get(market.index) {
@@ -185,22 +191,30 @@ impl GuardIndex {
                 (Some(Some(known)), Some(price)) => known.move_to(price),
                 _ => price.is_none(),
             };
-            if !(same && moved) {
+            let unfit = |(rules, at): &(Arc<Listed>, Option<Price>)| Arc::ptr_eq(rules, market) && *at == price;
+            let stays = (same && moved) || self.unfit.get(&market.index).is_some_and(unfit);
+            if !stays {
                 self.rebase(market, price);
+                *rebased = true;
             }
             let spot = self.markets.get(index).and_then(Option::as_ref).map(Market::spot).unwrap_or_default();
             if let Some(known) = self.spots.get_mut(index) {
                 *known = spot;
             }
         }
+        if rebased.contains(&true) {
+            self.touch_exposed(&rebased);
+        }
     }
 
-    fn rebase(&mut self, rules: &Arc<crate::rules::Market>, price: Option<crate::money::Price>) {
+    /// Touches the accounts that are exposed to markets with a new base.
+    fn touch_exposed(&mut self, rebased: &[bool]) {
+        let is_rebased = |market: u16| rebased.get(usize::from(market)).copied().unwrap_or(false);
         let mut exposed = Vec::new();
         self.screen.forget();
-        self.lanes.forget(rules.index.0, |owner| exposed.push(owner));
+        self.lanes.forget(is_rebased, |owner| exposed.push(owner));
         self.unmarked.retain(|(market, owner)| {
-            let here = *market == rules.index;
+            let here = is_rebased(market.0);
             if here {
                 exposed.push(*owner);
             }
@@ -209,14 +223,27 @@ impl GuardIndex {
         for owner in exposed {
             self.touch(usize::try_from(owner).unwrap_or(usize::MAX));
         }
-        let contract = Contract::new(rules);
-        let (market, figure) = match (contract, price) {
-            (Some(contract), Some(price)) => match Market::new(&contract, price) {
-                Some((market, worth)) => (Some(market), Some((contract, Some(worth)))),
-                None => (None, None),
-            },
-            (Some(contract), None) => (None, Some((contract, None))),
-            (None, _) => (None, None),
+    }
+
+    /// Gives a market its price for a base. One that does not fit the whole numbers has none: all who hold it are looked at
+    /// in every tick.
+    fn rebase(&mut self, rules: &Arc<Listed>, price: Option<Price>) {
+        let found = Contract::new(rules).and_then(|contract| match price {
+            Some(price) => {
+                let (market, worth) = Market::new(&contract, price)?;
+                Some((Some(market), (contract, Some(worth))))
+            }
+            None => Some((None, (contract, None))),
+        });
+        let (market, figure) = match found {
+            Some((market, figure)) => {
+                self.unfit.remove(&rules.index);
+                (market, Some(figure))
+            }
+            None => {
+                self.unfit.insert(rules.index, (rules.clone(), price));
+                (None, None)
+            }
         };
         if let Some(known) = self.markets.get_mut(usize::from(rules.index.0)) {
             *known = market;
@@ -251,6 +278,7 @@ impl GuardIndex {
         let mut good = true;
         if let Some(account) = account.filter(|account| account.liquidations.is_empty()) {
             let (figures, markets, lanes) = (&self.figures, &self.markets, &mut self.lanes);
+            let dropped = &mut self.dropped;
             let done = Gauge { figures, markets }.measure(account, measured, |measured| {
                 // The row that the account had before, if it is as wide.
                 let scope = match Scope::some(rest).filter(|scope| scope.lane() == measured.lane) {
@@ -260,7 +288,7 @@ impl GuardIndex {
                     }
                     None => lanes.open(measured.lane, owner)?,
                 };
-                lanes.write(scope, measured.health, &measured.cells);
+                lanes.write(scope, measured.health, &measured.cells, |market, side| dropped.push((market, side)));
                 lanes.link(scope, NONE);
                 match last.replace(scope) {
                     Some(last) => lanes.link(last, scope.0),
@@ -288,11 +316,16 @@ impl GuardIndex {
         good
     }
 
-    /// Gives the rows of a chain back.
+    /// Gives the rows of a chain back, and tells the ladders of all guards that have been dropped.
     fn close(&mut self, mut chain: u32) {
         while let Some(scope) = Scope::some(chain) {
             chain = self.lanes.next(scope);
-            self.lanes.close(scope);
+            let dropped = &mut self.dropped;
+            self.lanes.close(scope, |market, side| dropped.push((market, side)));
+        }
+        for (market, side) in self.dropped.drain(..) {
+            let market = self.markets.get_mut(usize::from(market)).and_then(Option::as_mut);
+            market.and_then(|market| market.ladder(side)).into_iter().for_each(Ladder::has_moved);
         }
     }
 

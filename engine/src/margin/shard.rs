@@ -232,7 +232,7 @@ pub struct Shard {
     pub(super) notices: BTreeMap<AssetIx, FundNotice>,
     pub(super) accounts: Accounts,
     pub(super) guards: GuardIndex,
-    /// Who holds a position in each market, once somebody has asked since the last command.
+    /// Who holds a position in each market, once somebody has asked since the last run or tick: only a run opens positions.
     pub(super) holders: OnceCell<Vec<Vec<Place>>>,
     pub(super) totals: Totals,
     /// Show accounts and positions as facts after each change?

@@ -80,7 +80,7 @@ impl MarketOracle {
     pub(super) fn tick(&mut self, rules: &Market, now: Millis, facts: &mut Vec<Fact>) -> Result<(), Reject> {
         let (found, sources) = weighted_index(&rules.oracle, &self.observations, now)?;
         let candidate = match found {
-            Some(price) => Ok(Price::new(number::quantise(price.get(), rules.mark_scale, Rounding::Nearest)?)),
+            Some(price) => Ok(to_mark(price, rules.mark_scale)?),
             None if self.observations.is_empty() && self.mark.is_none() => Err(DegradedReason::NoPrice),
             None => Err(DegradedReason::TooFewSources),
         };
@@ -212,6 +212,14 @@ impl MarketOracle {
     }
 }
 
+/// A price on the grid of marks.
+///
+/// Rounds: to the nearest, but never to zero: below the grid it is one step of it.
+fn to_mark(price: Price, scale: u32) -> Result<Price, Reject> {
+    let mark = number::quantise(price.get(), scale, Rounding::Nearest)?;
+    Ok(Price::new(if mark.is_zero() { Decimal::new(1, scale) } else { mark }))
+}
+
 /// The mark of `median_of_three`.
 ///
 /// Shape:  median of index × (1 + funding basis), index + average basis, last trade. With two of them (no fresh last
@@ -240,5 +248,5 @@ pub fn mark_of(
         [_, middle, _] => *middle,
         some => mean(some)?,
     };
-    Ok(Price::new(number::quantise(found.get(), scale, Rounding::Nearest)?))
+    to_mark(found, scale)
 }

@@ -95,7 +95,7 @@ impl TierTable {
         let Some(tier) = self.of(notional) else {
             return Err(Reject::new(Code::InvalidTiers, "tiers"));
         };
-        // Two decimals more than a figure holds are kept until the one rounding at the end.
+        // Rounded up twice in the same direction, which is rounded once: a deduction has no more decimals than the first.
         let gross = number::mul(notional.get(), tier.maintenance_rate.get(), SCALE_MAX, Rounding::Ceil)?;
         let net = number::sub(gross, tier.deduction.get())?;
         Ok(Money::new(number::quantise(net, scale, Rounding::Ceil)?))

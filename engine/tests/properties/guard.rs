@@ -138,3 +138,23 @@ fn a_storm_finds_whom_a_full_scan_finds_and_ends() {
         assert!(storms > 1 && calms > 5 && breached > 500, "{storms} storms, {calms} calm ticks, {breached} breached");
     }
 }
+
+#[test]
+fn positions_that_come_and_go_at_a_price_that_stands_still_leave_nothing_behind() {
+    let mut engine = crowd(100);
+    let tick = Envelope::read(r#"{"type":"tick"}"#).unwrap().command;
+    let turn = |engine: &mut Reference, round: u32| {
+        for pair in 0..50 {
+            // Opened and closed again; only every other pair has a position in this market besides.
+            let (buyer, seller) = if round.is_multiple_of(2) { (2 * pair, 2 * pair + 1) } else { (2 * pair + 1, 2 * pair) };
+            let fill = json!({"type": "fill", "market": "L2", "price": "1.5", "quantity": "10",
+                "buyer": format!("a{buyer}"), "seller": format!("a{seller}"), "trade": format!("turn-{round}-{pair}")});
+            engine.submit(&Envelope::read(&fill.to_string()).unwrap().command, 0).unwrap().result.unwrap();
+        }
+        engine.submit(&tick, 0).unwrap();
+        engine.shards().iter().map(Shard::index_bytes).sum::<usize>()
+    };
+    let before = (0..20).map(|round| turn(&mut engine, round)).max().unwrap();
+    let after = (20..400).map(|round| turn(&mut engine, round)).max().unwrap();
+    assert!(after < 2 * before, "{before} bytes, then {after}");
+}

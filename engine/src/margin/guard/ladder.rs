@@ -64,7 +64,8 @@ impl Ladder {
         let Some(bucket) = page.get_mut(place) else { return };
         if bucket.len() == bucket.capacity() && bucket.len() >= SMALL && self.moved > self.guards / 2 {
             let before = bucket.len();
-            bucket.retain(stands);
+            // A row that changes hands may have filed this very guard before.
+            bucket.retain(|known| *known != guard && stands(known));
             let gone = before.saturating_sub(bucket.len());
             self.moved = self.moved.saturating_sub(gone);
             self.guards = self.guards.saturating_sub(gone);
@@ -99,6 +100,11 @@ impl Ladder {
         let before = out.len();
         self.drain(height, most, out);
         self.guards = self.guards.saturating_sub(out.len().saturating_sub(before));
+    }
+
+    /// A guard in here no longer stands.
+    pub(super) fn has_moved(&mut self) {
+        self.moved = self.moved.saturating_add(1);
     }
 
     /// A guard that was taken out no longer stood.

@@ -3,7 +3,7 @@
 //! Scopes with up to 1, 2, 4, 8, … markets each have a lane of that width, so a row is found by its number, and reckoning
 //! the health of everybody is a walk over two arrays.
 
-use super::market::Spot;
+use super::market::{SIDES, Spot};
 
 /// A scope in the lanes: the lane in the upper four bits, the row in the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,7 +158,9 @@ impl Lanes {
         let head = Head { owner, next: NONE, marks: 0 };
         let row = match lane_rows.free.pop() {
             Some(row) => {
-                *lane_rows.heads.get_mut(usize::try_from(row).ok()?)? = head;
+                let known = lane_rows.heads.get_mut(usize::try_from(row).ok()?)?;
+                // Whoever had it before may have left it in the list of those that are near.
+                *known = Head { marks: known.marks & NEAR, ..head };
                 row
             }
             None => {
@@ -175,10 +177,10 @@ impl Lanes {
         Some(Scope((lane << ROW_BITS) | row))
     }
 
-    /// Gives a row back. Guards that were filed for it no longer stand.
-    pub(super) fn close(&mut self, scope: Scope) {
+    /// Gives a row back. Guards that were filed for it no longer stand; `dropped` hears their markets and sides.
+    pub(super) fn close(&mut self, scope: Scope, dropped: impl FnMut(u16, usize)) {
         let row = scope.row();
-        self.write(scope, ENDLESS, &[]);
+        self.write(scope, ENDLESS, &[], dropped);
         let Some(lane) = self.lanes.get_mut(lane(scope)) else { return };
         let Some(head) = lane.heads.get_mut(row).filter(|head| head.owner != NONE) else { return };
         head.owner = NONE;
@@ -188,8 +190,8 @@ impl Lanes {
         self.rows = self.rows.saturating_sub(1);
     }
 
-    /// Writes a row. Guards of markets that keep their place stay filed.
-    pub(super) fn write(&mut self, scope: Scope, health: i64, cells: &[Cell]) {
+    /// Writes a row. Guards of markets that keep their place stay filed; of the others `dropped` hears market and side.
+    pub(super) fn write(&mut self, scope: Scope, health: i64, cells: &[Cell], mut dropped: impl FnMut(u16, usize)) {
         let places = places(scope);
         let Some(lane) = self.lanes.get_mut(lane(scope)) else { return };
         if let Some(known) = lane.health.get_mut(scope.row()) {
@@ -202,7 +204,10 @@ impl Lanes {
         let new = cells.iter().copied().chain(std::iter::repeat(UNUSED));
         for ((known, filed), cell) in known.iter_mut().zip(filed).zip(new) {
             if known.market != cell.market {
-                *filed = [NONE; 2];
+                let before = std::mem::replace(filed, [NONE; 2]);
+                for (side, _) in SIDES.into_iter().zip(before).filter(|(_, height)| *height != NONE) {
+                    dropped(known.market, side);
+                }
             }
             *known = cell;
         }
@@ -280,16 +285,18 @@ impl Lanes {
         }
     }
 
-    /// A market has a new base: nothing is filed for it any more. `found` hears the accounts that are exposed to it.
-    pub(super) fn forget(&mut self, market: u16, mut found: impl FnMut(u32)) {
+    /// Some markets have a new base: nothing is filed for them any more. `found` hears the accounts that are exposed to one.
+    pub(super) fn forget(&mut self, rebased: impl Fn(u16) -> bool, mut found: impl FnMut(u32)) {
         for (number, lane) in (0_u32..).zip(&mut self.lanes) {
             let width = 1_usize << number;
             let rows = lane.cells.chunks_exact(width).zip(lane.filed.chunks_exact_mut(width)).zip(&lane.heads);
             for ((cells, filed), head) in rows.filter(|(_, head)| head.owner != NONE) {
-                if let Some(place) = cells.iter().position(|cell| cell.market == market) {
-                    if let Some(filed) = filed.get_mut(place) {
-                        *filed = [NONE; 2];
-                    }
+                let mut exposed = false;
+                for (_, filed) in cells.iter().zip(filed).filter(|(cell, _)| rebased(cell.market)) {
+                    *filed = [NONE; 2];
+                    exposed = true;
+                }
+                if exposed {
                     found(head.owner);
                 }
             }

@@ -69,7 +69,7 @@ pub(super) struct Spot {
     pub(super) now: u32,
     /// The base.
     pub(super) base: u32,
-    /// Mean size of a move between two ticks, in sixteenths of a step.
+    /// Mean size of a move between two ticks in which it moves, in sixteenths of a step.
     pub(super) unrest: u32,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Market {
     pub(super) base: u32,
     now: u32,
     price: Price,
-    /// Mean size of a move between two ticks, in sixteenths of a step.
+    /// Mean size of a move between two ticks in which it moves, in sixteenths of a step.
     unrest: u32,
     ladders: [Ladder; 2],
 }

@@ -8,8 +8,8 @@ use crate::margin::fixed::{Contract, Figures, Health, Value, WHOLE};
 use crate::number::product;
 use crate::rules::Kind;
 
-/// Bits of the steepest slope of a scope: what rounding takes off a health is then less than a ten-thousandth of what the
-/// largest position has moved.
+/// Bits of the steepest slope of a scope: what rounding takes off a health is then, for each of its markets, less than two
+/// ten-thousandths of what the largest position has moved.
 const BITS: u32 = 14;
 
 /// What a step does to the health of a scope, at the decimals of a health: see [`Slopes`].

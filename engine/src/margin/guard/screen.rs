@@ -92,8 +92,8 @@ impl Screen {
 }
 
 impl Block {
-    /// How far down and up markets have moved since at most, in parts of their strides, rounded up; none when nothing is
-    /// known at such a distance.
+    /// How far down and up markets have moved since at most, in parts of their strides, rounded up and never zero both, so
+    /// that a row without health is always found worn out; none when nothing is known at such a distance.
     fn moves(&self, spots: &[Spot]) -> Option<[u64; 2]> {
         if self.marks.len() != spots.len() {
             return None;

@@ -69,7 +69,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Looks at one of so many scopes cost about as much as a sweep over all.
-const LOOKS: usize = 512;
+const LOOKS: usize = 192;
 /// Guards taken off in a storm while it grows, and while it does not, as a part of all scopes.
 const GROWING: usize = 4_096;
 const ENDING: usize = 1_024;

@@ -146,7 +146,8 @@ fn positions_that_come_and_go_at_a_price_that_stands_still_leave_nothing_behind(
     let turn = |engine: &mut Reference, round: u32| {
         for pair in 0..50 {
             // Opened and closed again; only every other pair has a position in this market besides.
-            let (buyer, seller) = if round.is_multiple_of(2) { (2 * pair, 2 * pair + 1) } else { (2 * pair + 1, 2 * pair) };
+            let (buyer, seller) =
+                if round.is_multiple_of(2) { (2 * pair, 2 * pair + 1) } else { (2 * pair + 1, 2 * pair) };
             let fill = json!({"type": "fill", "market": "L2", "price": "1.5", "quantity": "10",
                 "buyer": format!("a{buyer}"), "seller": format!("a{seller}"), "trade": format!("turn-{round}-{pair}")});
             engine.submit(&Envelope::read(&fill.to_string()).unwrap().command, 0).unwrap().result.unwrap();

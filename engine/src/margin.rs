@@ -8,29 +8,35 @@
 //! | `fixed` | the same health in whole numbers, with a bound on what rounding can change |
 //! | `guard` | who must be looked at after prices have moved |
 //! | `price` | liquidation price, bankruptcy price |
+//! | `totals` | what a shard holds in sum |
 //! | `shard` | the state machine: commands in, outcomes out |
 //! | `apply` | what each account command does |
-//! | `evaluate` | breaches, ADL candidates, funding dues, views |
+//! | `evaluate` | breaches, funding dues, views |
+//! | `candidates` | who could be deleveraged |
 //! | `post` | what liquidations, ADL and funding do to accounts |
 
 mod account;
 mod accounts;
 mod apply;
 mod assess;
+mod candidates;
 mod evaluate;
 mod fixed;
 mod guard;
 mod post;
 mod price;
 mod shard;
+mod totals;
 
 pub use account::{Account, OrderMargin, Position, Settings, Traded, trade};
 pub use assess::{MarginReport, Mark, Marks, Valued, isolated_equity, value};
+pub use candidates::Candidate;
 pub(crate) use evaluate::share_of;
-pub use evaluate::{Candidate, Due, Inventory, PositionReport, Report};
+pub use evaluate::{Due, Inventory, PositionReport, Report};
 pub use post::Posting;
 pub use price::{Standing, bankruptcy_price, liquidation_price};
-pub use shard::{AssetTotals, FundNotice, Haircut, MarketTotals, Objection, RunReply, Shard, Totals};
+pub use shard::{FundNotice, Haircut, Objection, RunReply, Shard};
+pub use totals::{AssetTotals, MarketTotals, Totals};
 
 use crate::id::{Leg, MarketIx};
 use serde::{Deserialize, Serialize};

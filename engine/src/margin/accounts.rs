@@ -4,7 +4,7 @@
 //! the ordered list of names.
 
 use super::account::{Account, Part};
-use super::shard::Flow;
+use super::totals::Flow;
 use crate::id::{AccountId, AssetIx, Leg, MarketIx};
 use crate::reject::Reject;
 use std::collections::BTreeMap;

@@ -4,7 +4,8 @@
 use super::account::{Account, OrderMargin, Part, Position, Settings, check_lock, trade};
 use super::accounts::{Change, Place};
 use super::assess::{MarginReport, Marks, initial_margin, isolated_equity, value};
-use super::shard::{Flow, Haircut, Known, RunReply, Shard};
+use super::shard::{Haircut, Known, RunReply, Shard};
+use super::totals::Flow;
 use crate::command::{MarginMode, PositionMode};
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Seq};
 use crate::instruction::{Instruction, Trade};

@@ -9,7 +9,7 @@ use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a shard holds in sum. Kept up to date by every change, recomputed by [`Shard::audit`].
+/// What a shard holds in sum. Kept up to date by every change, recomputed by [`super::Shard::audit`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// By asset.

@@ -33,6 +33,8 @@ pub struct History {
     db: Connection,
     /// Is a transaction open?
     open: bool,
+    /// Has a write failed? Then nothing is written any more.
+    failed: bool,
     /// The last command whose events are here.
     through: Seq,
     /// Inverse contracts, whose value is not quantity × price.
@@ -102,7 +104,7 @@ impl History {
             })?
             .collect::<Result<_, _>>()?;
         let through = u64::try_from(through).unwrap_or_default();
-        Ok(Self { db, open: false, through, inverse: BTreeMap::new(), assets, daily: Daily::default() })
+        Ok(Self { db, open: false, failed: false, through, inverse: BTreeMap::new(), assets, daily: Daily::default() })
     }
 
     /// The last command whose events are here.
@@ -130,8 +132,26 @@ impl History {
         if seq <= self.through {
             return Ok(());
         }
-        self.through = seq;
-        events.iter().try_for_each(|event| self.record(event))
+        self.sound(|history| {
+            history.through = seq;
+            events.iter().try_for_each(|event| history.record(event))
+        })
+    }
+
+    /// Does work that writes, unless a write has failed before. SQLite may have rolled back by itself then (a full disk), and
+    /// what came after would stand outside of any transaction, ahead of what `progress` says.
+    fn sound(&mut self, work: impl FnOnce(&mut Self) -> Result<(), HistoryError>) -> Result<(), HistoryError> {
+        if self.failed {
+            let aborted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT);
+            return Err(rusqlite::Error::SqliteFailure(aborted, Some("an earlier write failed".into())).into());
+        }
+        let done = work(self);
+        if done.is_err() {
+            self.failed = true;
+            // Fails where SQLite has done so already; the file ends with the last commit either way.
+            drop(self.db.execute_batch("ROLLBACK"));
+        }
+        done
     }
 
     fn begin(&mut self) -> Result<&Connection, HistoryError> {
@@ -150,11 +170,13 @@ impl History {
         if self.open {
             self.save()?;
         }
-        // The next transaction ends with a sync of the write-ahead log, and so of all before it.
-        self.db.pragma_update(None, "synchronous", "FULL")?;
-        let saved = self.save();
-        self.db.pragma_update(None, "synchronous", "NORMAL")?;
-        saved
+        self.sound(|history| {
+            // This transaction ends with a sync of the write-ahead log, and so of all before it.
+            history.db.pragma_update(None, "synchronous", "FULL")?;
+            let saved = history.end();
+            history.db.pragma_update(None, "synchronous", "NORMAL")?;
+            saved
+        })
     }
 
     /// Ends the transaction: another connection sees everything taken so far.
@@ -162,6 +184,10 @@ impl History {
     /// # Errors
     /// [`HistoryError`].
     pub fn save(&mut self) -> Result<(), HistoryError> {
+        self.sound(Self::end)
+    }
+
+    fn end(&mut self) -> Result<(), HistoryError> {
         let through = integer(self.through);
         let db = self.begin()?;
         db.prepare_cached("UPDATE progress SET seq = ?")?.execute([through])?;
@@ -310,5 +336,45 @@ impl History {
             Some(contract) => size(number::mul_div(quantity.get(), contract.get(), price.get(), 8, Rounding::Nearest)),
             None => size(number::mul(quantity.get(), price.get(), 8, Rounding::Nearest)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backstop_engine::event::AdlReason;
+    use backstop_engine::id::Side;
+    use backstop_engine::money::{Money, Quantity};
+
+    fn event(seq: Seq) -> Event {
+        let (quantity, profit) = (Quantity::ZERO, Money::ZERO);
+        let (market, liquidation) = ("a name that takes some room, so that pages fill".into(), LiquidationId(seq));
+        let (side, reason) = (Side::Buy, AdlReason::FundEmpty);
+        let fact = Fact::AdlTriggered { market, side, quantity, reason, liquidation, candidates: 0, profit };
+        Event { seq, time: 0, cause: seq, fact }
+    }
+
+    #[test]
+    fn after_a_full_disk_nothing_is_written_that_a_replay_would_write_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.sqlite");
+        let mut history = History::open(&path).unwrap();
+        let pages = |history: &History, pages: i64| history.db.pragma_update(None, "max_page_count", pages).unwrap();
+        // Little of it stays in memory, so that a full disk shows in the middle of a transaction.
+        history.db.pragma_update(None, "cache_size", 4).unwrap();
+        history.take(1, &[event(1)]).unwrap();
+        history.save().unwrap();
+        let used: i64 = history.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        pages(&history, used + 20);
+        let full = (2..10_000).find(|seq| history.take(*seq, &[event(*seq)]).is_err()).unwrap();
+        pages(&history, 1_000_000);
+        assert!(history.take(full + 1, &[event(full + 1)]).is_err() && history.save().is_err());
+        drop(history);
+        let mut history = History::open(&path).unwrap();
+        assert_eq!(history.through(), 1);
+        for seq in 1..=full + 10 {
+            history.take(seq, &[event(seq)]).unwrap();
+        }
+        history.commit().unwrap();
     }
 }

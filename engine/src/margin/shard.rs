@@ -423,7 +423,7 @@ impl Shard {
         Ok(ShardReply { reports, inventory, facts: Vec::new(), examined })
     }
 
-    /// Bytes of the guard index.
+    /// Bytes of the guard index, but for what it notes in a storm.
     pub fn index_bytes(&self) -> usize {
         self.guards.bytes()
     }

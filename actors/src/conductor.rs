@@ -263,6 +263,8 @@ async fn figures(
 pub enum Query {
     /// An account.
     Account(AccountId),
+    /// Some accounts.
+    Accounts(Vec<AccountId>),
     /// All prices.
     Marks,
     /// A fund.
@@ -282,6 +284,8 @@ pub enum Query {
 pub enum Answer {
     /// To `Account`.
     Account(Option<AccountView>),
+    /// To `Accounts`, in the order they were asked for.
+    Accounts(Vec<Option<AccountView>>),
     /// To `Marks`.
     Marks(Vec<MarkView>),
     /// To `Fund`.
@@ -307,6 +311,8 @@ pub struct Answered {
     pub seq: Seq,
     /// Its time.
     pub time: Millis,
+    /// How many events there have been.
+    pub events: u64,
     /// The answer.
     pub answer: Answer,
 }
@@ -325,7 +331,9 @@ impl Handler<Ask> for Conductor {
         let floor = self.floor.clone();
         let (seq, time) = (self.seq, self.time);
         // Without a flow the daemon is stopping.
-        let rules = self.work.as_ref().map(|work| work.flow.rules().clone()).unwrap_or_default();
+        let flow = self.work.as_ref().map(|work| &work.flow);
+        let rules = flow.map(|flow| flow.rules().clone()).unwrap_or_default();
+        let events = flow.map_or(0, Flow::events);
         let hash = match (&ask.0, &self.work, &self.hashed) {
             (Query::Status, _, Some((at, text))) if *at == seq => Hash::Known(text.clone()),
             (Query::Status, Some(work), _) => {
@@ -341,7 +349,7 @@ impl Handler<Ask> for Conductor {
             if let Answer::Status { state_hash, .. } = &answer {
                 conductor.hashed = Some((seq, state_hash.clone()));
             }
-            Ok(Answered { seq, time, answer })
+            Ok(Answered { seq, time, events, answer })
         })))
     }
 }
@@ -356,7 +364,8 @@ enum Hash {
 
 async fn answer(query: Query, mut floor: Floor, rules: Arc<Rules>, hash: Hash) -> Result<Answer, Stop> {
     Ok(match query {
-        Query::Account(id) => Answer::Account(floor.account(id).await?),
+        Query::Account(id) => Answer::Account(floor.accounts_of(vec![id]).await?.pop().flatten()),
+        Query::Accounts(ids) => Answer::Accounts(floor.accounts_of(ids).await?),
         Query::Marks => Answer::Marks(floor.mark_views().await?),
         Query::Fund(asset) => Answer::Fund(floor.fund_view(asset).await?),
         Query::Conservation { audit } => {

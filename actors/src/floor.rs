@@ -17,7 +17,7 @@ use backstop_engine::reference::show_standing;
 use backstop_engine::reject::{Code, Reject};
 use backstop_engine::rules::Rules;
 use backstop_engine::snapshot::Core;
-use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
+use backstop_engine::view::{AccountView, Conservation, FundView, MarkView, PositionView};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -96,34 +96,41 @@ impl Floor {
         Ok(standings)
     }
 
-    /// An account with its place in the rankings, which is no older than the last tick.
+    /// Accounts with their places in the rankings, which are no older than the last tick: one call for each shard that
+    /// has any of them.
     ///
     /// # Errors
     /// [`Stop`].
-    pub async fn account(&self, id: AccountId) -> Result<Option<AccountView>, Stop> {
-        let Some(shard) = self.shards.get(id.shard(self.shards.len())) else { return Ok(None) };
-        let asked = id.clone();
-        let found = shard
-            .call(move |shard| {
-                let view = shard.view(&asked)?;
-                let sides = |position: &backstop_engine::view::PositionView| {
-                    let market = shard.rules().market_named(&position.market).ok()?.index;
-                    let side = if position.quantity.is_negative() { Side::Sell } else { Side::Buy };
-                    Some(NeedRanking { market, side })
-                };
-                let needs: Vec<Option<NeedRanking>> = view.positions.iter().map(sides).collect();
-                Some((view, needs))
-            })
-            .await?;
-        let Some((mut view, needs)) = found else { return Ok(None) };
-        for (position, need) in view.positions.iter_mut().zip(needs) {
-            if let Some(need) = need
-                && let Some(standings) = self.standings(need).await?
-            {
-                show_standing(position, &standings, &id);
+    pub async fn accounts_of(&self, ids: Vec<AccountId>) -> Result<Vec<Option<AccountView>>, Stop> {
+        let mut asked: Vec<Vec<(usize, AccountId)>> = vec![Vec::new(); self.shards.len()];
+        let mut found: Vec<Option<AccountView>> = vec![None; ids.len()];
+        for (place, id) in ids.into_iter().enumerate() {
+            if let Some(asked) = asked.get_mut(id.shard(self.shards.len())) {
+                asked.push((place, id));
             }
         }
-        Ok(Some(view))
+        let concerned = self.shards.iter().zip(asked).filter(|(_, asked)| !asked.is_empty());
+        let views = try_join_all(concerned.map(|(shard, asked)| {
+            shard.call(move |shard| {
+                let seen = asked.into_iter().map(|(place, id)| (place, seen(shard, &id)));
+                seen.collect::<Vec<_>>()
+            })
+        }));
+        for (place, seen) in views.await?.into_iter().flatten() {
+            let Some((mut view, needs)) = seen else { continue };
+            let id = view.account.clone();
+            for (position, need) in view.positions.iter_mut().zip(needs) {
+                if let Some(need) = need
+                    && let Some(standings) = self.standings(need).await?
+                {
+                    show_standing(position, &standings, &id);
+                }
+            }
+            if let Some(found) = found.get_mut(place) {
+                *found = Some(view);
+            }
+        }
+        Ok(found)
     }
 
     /// All prices.
@@ -237,6 +244,18 @@ impl Floor {
     pub async fn accounts(&self) -> Result<usize, Stop> {
         Ok(self.all(|shard| shard.accounts().count()).await?.into_iter().sum())
     }
+}
+
+/// An account, and for each position the ranking that it has a place in.
+fn seen(shard: &Shard, id: &AccountId) -> Option<(AccountView, Vec<Option<NeedRanking>>)> {
+    let view = shard.view(id)?;
+    let need = |position: &PositionView| {
+        let market = shard.rules().market_named(&position.market).ok()?.index;
+        let side = if position.quantity.is_negative() { Side::Sell } else { Side::Buy };
+        Some(NeedRanking { market, side })
+    };
+    let needs = view.positions.iter().map(need).collect();
+    Some((view, needs))
 }
 
 /// The fund as the queue reaches it: a message, and the shards' candidates when a ranking is missing.

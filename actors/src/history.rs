@@ -48,7 +48,7 @@ fn word(value: &impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned))
 }
 
-fn body(event: &Event) -> String {
+pub(crate) fn body(event: &Event) -> String {
     // Events are plain data: writing them to memory does not fail.
     serde_json::to_string(event).unwrap_or_default()
 }

@@ -1,37 +1,73 @@
-//! The publisher: turns events into history and metrics. It decides nothing, and the engine never waits for a reader.
+//! The publisher: turns events into streams, history and metrics. It decides nothing, and the engine never waits for a
+//! reader: whoever listens too slowly hears how much was missed.
+
+mod times;
+mod told;
+
+pub use told::{Progress, Told, ToldEvent};
 
 use crate::halt::{DeathWatch, Halt, HaltSender};
-use crate::history::{History, HistoryError, Item, Look};
+use crate::history::{History, HistoryError, Item, Look, body};
 use crate::station::Depth;
 use crate::telemetry::Telemetry;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
-use backstop_engine::event::Event;
-use backstop_engine::flow::{BatchOutcome, Stop};
+use backstop_engine::flow::{BatchOutcome, EntryOutcome, Stop};
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::rules::Market;
 use backstop_engine::view::{Conservation, FundView};
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot, watch};
 
 /// Batches and reads that wait: the conductor has one of its own on the way.
 const MAILBOX: usize = 512;
+/// What is kept for a slow listener; past it the oldest is lost to it. A tick is told at once, and a second has a few.
+const KEPT: usize = 512;
 
 /// The way to the publisher. Cheap to clone.
 #[derive(Clone)]
 pub struct PublisherHandle {
     addr: Addr<Publisher>,
+    told: broadcast::Sender<Arc<Told>>,
+    progress: watch::Receiver<Progress>,
     depth: Depth,
 }
 
 impl PublisherHandle {
-    /// Starts the publisher on an arbiter.
-    pub fn start(history: History, halt: HaltSender, place: &ArbiterHandle) -> Self {
+    /// Starts the publisher on an arbiter, to go on from where the state begins.
+    pub fn start(history: History, begun: Progress, halt: HaltSender, place: &ArbiterHandle) -> Self {
         let depth = Depth::default();
-        let counted = depth.clone();
-        let addr = Publisher::start_in_arbiter(place, move |_| Publisher::new(history, counted, halt));
-        Self { addr, depth }
+        let (told, _) = broadcast::channel(KEPT);
+        let (shown, progress) = watch::channel(begun);
+        let (counted, telling) = (depth.clone(), told.clone());
+        let addr = Publisher::start_in_arbiter(place, move |_| {
+            let watch = halt.watch("publisher");
+            Publisher {
+                history,
+                telemetry: Telemetry::default(),
+                tick_times: times::Times::default(),
+                progress: begun,
+                shown,
+                told: telling,
+                depths: Vec::new(),
+                depth: counted,
+                halt,
+                _watch: watch,
+            }
+        });
+        Self { addr, told, progress, depth }
+    }
+
+    /// Hears every event from now on, as it happens; nothing of a replay. What a listener is too slow for is lost to it,
+    /// and it is told how much.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Told>> {
+        self.told.subscribe()
+    }
+
+    /// How far the publisher is, now and at every change.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
     }
 
     /// How many messages wait.
@@ -80,16 +116,6 @@ impl PublisherHandle {
     pub async fn ticks(&self) -> Result<TickTimes, Stop> {
         self.depth.enter();
         self.addr.send(ReadTicks).await.map_err(|_| Stop::Gone("publisher"))
-    }
-
-    /// Sends every event from now on. A reader whose channel is full, or gone, is dropped: the engine never waits for
-    /// one.
-    ///
-    /// # Errors
-    /// [`Stop::Gone`].
-    pub async fn subscribe(&self, reader: tokio::sync::mpsc::Sender<Event>) -> Result<(), Stop> {
-        self.depth.enter();
-        self.addr.send(Subscribe(reader)).await.map_err(|_| Stop::Gone("publisher"))
     }
 }
 
@@ -160,58 +186,14 @@ pub struct Publish {
 pub struct Publisher {
     history: History,
     telemetry: Telemetry,
-    tick_times: hist::Times,
-    seq: Seq,
-    readers: Vec<tokio::sync::mpsc::Sender<Event>>,
+    tick_times: times::Times,
+    progress: Progress,
+    shown: watch::Sender<Progress>,
+    told: broadcast::Sender<Arc<Told>>,
     depths: Vec<(&'static str, Depth)>,
     depth: Depth,
     halt: HaltSender,
     _watch: DeathWatch,
-}
-
-/// How long ticks took, exactly: every one is kept, four bytes each.
-mod hist {
-    /// Microseconds of every tick.
-    #[derive(Default)]
-    pub(super) struct Times(Vec<u32>);
-
-    impl Times {
-        pub(super) fn push(&mut self, took: std::time::Duration) {
-            // A week of ticks a second; then it starts over.
-            if self.0.len() >= 604_800 {
-                self.0.clear();
-            }
-            self.0.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        }
-
-        /// Count, median, 99th percentile and maximum, in microseconds.
-        pub(super) fn summary(&self) -> (usize, u32, u32, u32) {
-            let mut sorted = self.0.clone();
-            sorted.sort_unstable();
-            let at = |percent: usize| {
-                let place = sorted.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
-                sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
-            };
-            (sorted.len(), at(50), at(99), at(100))
-        }
-    }
-}
-
-impl Publisher {
-    fn new(history: History, depth: Depth, halt: HaltSender) -> Self {
-        let watch = halt.watch("publisher");
-        Self {
-            history,
-            telemetry: Telemetry::default(),
-            tick_times: hist::Times::default(),
-            seq: 0,
-            readers: Vec::new(),
-            depths: Vec::new(),
-            depth,
-            halt,
-            _watch: watch,
-        }
-    }
 }
 
 /// How often mailbox depths are sampled.
@@ -267,41 +249,38 @@ impl Publisher {
     fn take(&mut self, publish: Publish) {
         publish.listed.iter().for_each(|market| self.history.know_market(market));
         for entry in &publish.outcome.entries {
-            self.seq = entry.seq;
+            self.progress.after(entry);
             let taken = self.history.take(entry.seq, &entry.events);
             self.check(taken);
         }
-        if publish.replayed {
-            return;
+        if !publish.replayed {
+            self.measure(&publish);
+            self.tell(publish.outcome.entries);
         }
+        self.shown.send_replace(self.progress);
+    }
+
+    fn measure(&mut self, publish: &Publish) {
         self.telemetry.batch(&publish.kinds);
         for event in publish.outcome.entries.iter().flat_map(|entry| &entry.events) {
             self.telemetry.event(event, self.history.notional(&event.fact));
         }
-        self.readers.retain(|reader| {
-            publish
-                .outcome
-                .entries
-                .iter()
-                .all(|entry| entry.events.iter().all(|event| reader.try_send(event.clone()).is_ok()))
-        });
         if let Some(tick) = &publish.tick {
             self.tick_times.push(tick.took);
-            self.telemetry.tick(tick, self.seq);
+            self.telemetry.tick(tick, self.progress.seq);
         }
     }
-}
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Subscribe(tokio::sync::mpsc::Sender<Event>);
-
-impl Handler<Subscribe> for Publisher {
-    type Result = ();
-
-    fn handle(&mut self, reader: Subscribe, _: &mut Self::Context) {
-        self.depth.leave();
-        self.readers.push(reader.0);
+    fn tell(&self, entries: Vec<EntryOutcome>) {
+        if self.told.receiver_count() == 0 {
+            return;
+        }
+        let events: Vec<ToldEvent> = entries.into_iter().flat_map(|entry| entry.events).map(ToldEvent::from).collect();
+        if !events.is_empty() {
+            let Progress { seq, time, .. } = self.progress;
+            // The last listener may have gone meanwhile.
+            let _ = self.told.send(Arc::new(Told { seq, time, events }));
+        }
     }
 }
 
@@ -325,7 +304,7 @@ impl Handler<Read> for Publisher {
     fn handle(&mut self, read: Read, _: &mut Self::Context) -> Self::Result {
         self.depth.leave();
         let page = self.history.page(&read.look, read.after, read.limit);
-        MessageResult(page.map(|(items, more)| (self.seq, items, more)))
+        MessageResult(page.map(|(items, more)| (self.progress.seq, items, more)))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::gateway::{GatewayConfig, GatewayHandle};
 use crate::halt::HaltSender;
 use crate::history::History;
 use crate::journal::{JournalHandle, JournalStore};
-use crate::publisher::PublisherHandle;
+use crate::publisher::{Progress, PublisherHandle};
 use crate::station::Handle;
 use actix::Arbiter;
 use backstop_engine::snapshot::Unreadable;
@@ -116,7 +116,8 @@ pub fn start(plan: Plan, halt: &HaltSender) -> Result<Topology, StartError> {
     };
     let mut depths = floor.depths();
     // 4. What happened.
-    let publisher = PublisherHandle::start(plan.history, halt.clone(), &records);
+    let begun = Progress { seq: core.seq, time: core.time, events: core.events };
+    let publisher = PublisherHandle::start(plan.history, begun, halt.clone(), &records);
     // 3. One batch at a time.
     let known = (core.admission(), producers);
     let conductor = ConductorHandle::start(floor, core, publisher.clone(), halt.clone(), &centre);

@@ -2,42 +2,22 @@
 //! engine alone, byte for byte.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod venue;
+
 use actix::System;
 use backstop_actors::conductor::{Answer, Query};
-use backstop_actors::data_dir::Start;
-use backstop_actors::gateway::{self, GatewayConfig};
+use backstop_actors::gateway;
 use backstop_actors::halt::HaltSender;
-use backstop_actors::history::History;
-use backstop_actors::journal::MemoryJournal;
-use backstop_actors::topology::{self, Placement, Plan, Topology};
+use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
 use backstop_engine::event::{Event, Fact};
-use backstop_engine::id::Millis;
 use backstop_engine::reference::{Options, Reference};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/scenarios");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|end| end == "ndjson"));
-    files.sort();
-    files
-}
+use std::path::Path;
+use venue::{files, start};
 
 /// The commands of a file that can be read, each with its time.
 fn commands(path: &Path) -> Vec<Envelope> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut time: Millis = 0;
-    let mut found = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with("{\"type\"") || line.starts_with("{\"time\"")) {
-        let Ok(mut envelope) = Envelope::read(line) else { continue };
-        let at = envelope.time.unwrap_or(time);
-        envelope.time = Some(at);
-        time = time.max(at);
-        found.push(envelope);
-    }
-    found
+    venue::read(&std::fs::read_to_string(path).unwrap())
 }
 
 /// Tape and hash of the engine alone.
@@ -52,35 +32,28 @@ fn alone(commands: &[Envelope]) -> (Vec<String>, String) {
     (tape, engine.state_hash().unwrap())
 }
 
-fn start(shards: usize, placement: Placement, halt: &HaltSender) -> Topology {
-    let gateway =
-        GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0), room: None, snapshots: None };
-    let (start, journal) = (Start::default(), Box::new(MemoryJournal::default()));
-    let history = History::in_memory().unwrap();
-    let plan = Plan { shards, placement, shows_accounts: true, gateway, start, journal, history };
-    topology::start(plan, halt).unwrap()
-}
-
 /// Tape and hash of the actors; the commands are submitted `piece` at a time.
 fn acted(commands: &[Envelope], shards: usize, placement: Placement, piece: usize) -> (Vec<String>, String) {
     let (halt, _halted) = HaltSender::channel();
     let system = System::new();
     let done = system.block_on(async {
         let topology = start(shards, placement, &halt);
-        let (reader, mut events) = tokio::sync::mpsc::channel::<Event>(1_000_000);
-        topology.publisher.subscribe(reader).await.unwrap();
+        let mut listener = topology.publisher.listen();
+        let mut tape = Vec::new();
+        let mut hear = || {
+            while let Ok(told) = listener.try_recv() {
+                tape.extend(told.events.iter().map(|event| event.body().to_string()));
+            }
+        };
         for piece in commands.chunks(piece) {
-            let reads = piece.iter().cloned().map(Ok).collect();
-            topology.gateway.submit(reads).await.unwrap();
+            venue::submit(&topology, piece).await;
+            hear();
         }
         let answered = topology.conductor.ask(Query::Status).await.unwrap();
         let Answer::Status { state_hash, .. } = answered.answer else { panic!("a status") };
         // Whoever asks the publisher hears of everything that was applied before.
         topology.publisher.ticks().await.unwrap();
-        let mut tape = Vec::new();
-        while let Ok(event) = events.try_recv() {
-            tape.push(serde_json::to_string(&event).unwrap());
-        }
+        hear();
         (tape, state_hash)
     });
     halt.shut_down();

@@ -245,7 +245,7 @@ impl History {
                     self.sum(event, *liquidation, "liquidation_shortfalls", Notional::new(shortfall.get()))?;
                 }
             }
-            Fact::LiquidationEnded { liquidation, outcome } => {
+            Fact::LiquidationEnded { liquidation, outcome, .. } => {
                 let sql = "UPDATE liquidations SET ended = ?, outcome = ? WHERE liquidation = ?";
                 self.begin()?.prepare_cached(sql)?.execute(params![time, word(outcome), integer(liquidation.0)])?;
                 self.assets.remove(liquidation);
@@ -351,7 +351,7 @@ mod tests {
         let (market, liquidation) = ("a name that takes some room, so that pages fill".into(), LiquidationId(seq));
         let (side, reason) = (Side::Buy, AdlReason::FundEmpty);
         let fact = Fact::AdlTriggered { market, side, quantity, reason, liquidation, candidates: 0, profit };
-        Event { seq, time: 0, cause: seq, fact }
+        Event { seq, time: 0, cause: seq, rules: Default::default(), fact }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::floor::Floor;
 use crate::gateway::{BatchApplied, Gateway};
 use crate::halt::{DeathWatch, Halt, HaltSender};
 use crate::journal::Position;
-use crate::publisher::{Publish, Published, PublisherHandle, TickFigures};
+use crate::publisher::{Listed, Publish, Published, PublisherHandle, TickFigures};
 use crate::snapshot::Image;
 use crate::station::Depth;
 use actix::{
@@ -197,7 +197,7 @@ async fn apply(
         let piece = take_through(&mut rest, is_tick);
         let ticks = piece.last().is_some_and(|entry| is_tick(&entry.instruction));
         let kinds = tally(&piece);
-        let listed = piece.iter().filter_map(listed).collect();
+        let markets: Vec<Arc<Market>> = piece.iter().filter_map(listed).collect();
         let started = Instant::now();
         let outcome = work.flow.batch(piece, &mut floor).await?;
         let took = started.elapsed();
@@ -208,6 +208,12 @@ async fn apply(
         if let Some(before) = work.published.take() {
             before.done().await?;
         }
+        let rules = work.flow.rules();
+        let listed = markets.into_iter().filter_map(|market| {
+            let asset = rules.asset(market.asset).ok()?.name.clone();
+            Some(Listed { market, asset })
+        });
+        let listed = listed.collect();
         work.published = Some(publisher.publish(Publish { outcome, kinds, listed, tick, replayed }));
     }
     if let Some(position) = snapshot {

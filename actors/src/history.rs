@@ -2,52 +2,78 @@
 //!
 //! It is a function of the journal: events that are in it already are passed over when the journal is replayed, and the
 //! whole of it can be built anew. So it need not be safe at once, only before a snapshot that would start after it.
+//!
+//! One connection writes, here; readers have their own ([`Reader`]) and see what was last saved.
 
-mod daily;
+mod about;
+mod contract;
+mod marks;
 mod pages;
+mod reader;
+mod record;
+mod running;
+mod sums;
+mod temporary;
+mod topics;
 
-pub use daily::DailySum;
-pub use pages::{Item, Look};
+pub use about::{About, Topic};
+pub use pages::{DailySum, Filter, Item, Look};
+pub use reader::{Reader, Readers};
+pub use sums::day_of;
 
-use backstop_engine::event::{Event, Fact, LedgerEntry};
-use backstop_engine::id::{LiquidationId, Seq};
+use backstop_engine::event::Event;
+use backstop_engine::id::Seq;
 use backstop_engine::money::Notional;
-use backstop_engine::rules::{Kind, Market, Rules};
-use daily::Daily;
-use rusqlite::{Connection, OptionalExtension, params};
+use backstop_engine::rules::{Market, Rules};
+use contract::Contracts;
+use marks::Marks;
+use running::Running;
+use rusqlite::Connection;
 use serde::Serialize;
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use sums::Sums;
+use temporary::Temporary;
 
 /// The version of the tables. Another one is built anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// What the store says.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct HistoryError(#[from] rusqlite::Error);
+pub enum HistoryError {
+    /// SQLite.
+    #[error("{0}")]
+    Store(#[from] rusqlite::Error),
+    /// A folder for what is not kept.
+    #[error("no temporary folder: {0}")]
+    Temporary(#[from] std::io::Error),
+}
 
-/// Everything that is looked up.
+/// Everything that is looked up, as it is written.
 pub struct History {
     db: Connection,
+    path: PathBuf,
+    /// Where nothing is kept: removed at the end.
+    temporary: Option<Temporary>,
     /// Is a transaction open?
     open: bool,
+    /// Is there anything that readers do not see yet?
+    unsaved: bool,
     /// Has a write failed? Then nothing is written any more.
     failed: bool,
     /// The last command whose events are here.
     through: Seq,
-    /// Inverse contracts, whose value is not quantity × price.
-    inverse: BTreeMap<SmolStr, Notional>,
-    /// Assets of the liquidations under way.
-    assets: BTreeMap<LiquidationId, SmolStr>,
-    daily: Daily,
+    contracts: Contracts,
+    running: Running,
+    marks: Marks,
+    sums: Sums,
 }
 
 fn word(value: &impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned))
 }
 
+/// An event as the API shows it.
 pub(crate) fn body(event: &Event) -> String {
     // Events are plain data: writing them to memory does not fail.
     serde_json::to_string(event).unwrap_or_default()
@@ -64,47 +90,48 @@ impl History {
     /// # Errors
     /// [`HistoryError`]: the file cannot be used.
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
-        let db = Connection::open(path)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
         // What is not safe yet is rebuilt from the journal.
-        db.pragma_update(None, "synchronous", "NORMAL")?;
-        Self::over(db)
+        Self::over(path, "NORMAL")
     }
 
-    /// In memory: it ends with the daemon.
+    /// In a temporary file: it ends with the daemon.
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn in_memory() -> Result<Self, HistoryError> {
-        Self::over(Connection::open_in_memory()?)
+    pub fn temporary() -> Result<Self, HistoryError> {
+        let folder = Temporary::within(&std::env::temp_dir())?;
+        let history = Self::over(&folder.file(), "OFF")?;
+        Ok(Self { temporary: Some(folder), ..history })
     }
 
-    fn over(db: Connection) -> Result<Self, HistoryError> {
+    fn over(path: &Path, synchronous: &str) -> Result<Self, HistoryError> {
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "synchronous", synchronous)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
         db.set_prepared_statement_cache_capacity(64);
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version != VERSION {
-            let tables: Vec<String> = db
-                .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
-                .query_map([], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            for table in tables {
-                db.execute_batch(&format!("DROP TABLE \"{table}\""))?;
-            }
-            db.execute_batch(&format!(
-                "BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT",
-                include_str!("history/schema.sql")
-            ))?;
+            begin_anew(&db)?;
         }
         let through: i64 = db.query_row("SELECT seq FROM progress", [], |row| row.get(0))?;
-        let assets = db
-            .prepare("SELECT liquidation, asset FROM liquidations WHERE ended IS NULL")?
-            .query_map([], |row| {
-                let (liquidation, asset): (i64, String) = (row.get(0)?, row.get(1)?);
-                Ok((LiquidationId(u64::try_from(liquidation).unwrap_or_default()), asset.into()))
-            })?
-            .collect::<Result<_, _>>()?;
-        let through = u64::try_from(through).unwrap_or_default();
-        Ok(Self { db, open: false, failed: false, through, inverse: BTreeMap::new(), assets, daily: Daily::default() })
+        Ok(Self {
+            contracts: Contracts::load(&db)?,
+            marks: Marks::load(&db)?,
+            path: path.to_owned(),
+            temporary: None,
+            open: false,
+            unsaved: false,
+            failed: false,
+            through: u64::try_from(through).unwrap_or_default(),
+            running: Running::default(),
+            sums: Sums::default(),
+            db,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The last command whose events are here.
@@ -114,14 +141,16 @@ impl History {
 
     /// Knows the markets of these rules.
     pub fn know(&mut self, rules: &Rules) {
-        rules.markets().iter().for_each(|market| self.know_market(market));
+        for market in rules.markets() {
+            if let Ok(asset) = rules.asset(market.asset) {
+                self.know_market(market, &asset.name);
+            }
+        }
     }
 
-    /// Remembers a market whose settlements are valued as `quantity × size ÷ price`.
-    pub fn know_market(&mut self, market: &Market) {
-        if market.kind == Kind::Inverse {
-            self.inverse.insert(market.name.clone(), Notional::new(market.contract_size.get()));
-        }
+    /// Remembers what a market settles in and how its quantities are valued.
+    pub fn know_market(&mut self, market: &Market, asset: &SmolStr) {
+        self.contracts.know(market, asset);
     }
 
     /// Takes the events of a command, unless they are here already.
@@ -133,7 +162,7 @@ impl History {
             return Ok(());
         }
         self.sound(|history| {
-            history.through = seq;
+            (history.through, history.unsaved) = (seq, true);
             events.iter().try_for_each(|event| history.record(event))
         })
     }
@@ -154,12 +183,12 @@ impl History {
         done
     }
 
-    fn begin(&mut self) -> Result<&Connection, HistoryError> {
+    fn begin(&mut self) -> Result<(), HistoryError> {
         if !self.open {
             self.db.execute_batch("BEGIN")?;
             self.open = true;
         }
-        Ok(&self.db)
+        Ok(())
     }
 
     /// Everything taken so far is safe when this returns.
@@ -167,8 +196,9 @@ impl History {
     /// # Errors
     /// [`HistoryError`].
     pub fn commit(&mut self) -> Result<(), HistoryError> {
-        if self.open {
-            self.save()?;
+        self.save()?;
+        if self.temporary.is_some() {
+            return Ok(());
         }
         self.sound(|history| {
             // This transaction ends with a sync of the write-ahead log, and so of all before it.
@@ -179,171 +209,57 @@ impl History {
         })
     }
 
-    /// Ends the transaction: another connection sees everything taken so far.
+    /// Ends the transaction, if there is anything in it: readers see everything taken so far.
     ///
     /// # Errors
     /// [`HistoryError`].
     pub fn save(&mut self) -> Result<(), HistoryError> {
+        if !self.unsaved && !self.failed {
+            return Ok(());
+        }
         self.sound(Self::end)
     }
 
     fn end(&mut self) -> Result<(), HistoryError> {
-        let through = integer(self.through);
-        let db = self.begin()?;
-        db.prepare_cached("UPDATE progress SET seq = ?")?.execute([through])?;
-        self.daily.write(&self.db)?;
+        self.begin()?;
+        self.db.prepare_cached("UPDATE progress SET seq = ?")?.execute([integer(self.through)])?;
+        self.contracts.write(&self.db)?;
+        self.running.write(&self.db)?;
+        self.marks.write(&self.db)?;
+        self.sums.write(&self.db)?;
         self.db.execute_batch("COMMIT")?;
-        self.open = false;
+        (self.open, self.unsaved) = (false, false);
         Ok(())
     }
 
-    fn record(&mut self, event: &Event) -> Result<(), HistoryError> {
-        let (number, time) = (integer(event.seq), integer(event.time));
-        match &event.fact {
-            Fact::FundEntry(entry) => self.enter(event, entry)?,
-            Fact::AdlTriggered { market, liquidation, .. } => {
-                let sql = "INSERT INTO adl VALUES (?, ?, ?, NULL, ?, ?)";
-                self.begin()?.prepare_cached(sql)?.execute(params![
-                    number,
-                    time,
-                    market.as_str(),
-                    integer(liquidation.0),
-                    body(event)
-                ])?;
-            }
-            Fact::Deleveraged(cut) => {
-                let sql = "INSERT INTO adl VALUES (?, ?, ?, ?, ?, ?)";
-                self.begin()?.prepare_cached(sql)?.execute(params![
-                    number,
-                    time,
-                    cut.market.as_str(),
-                    cut.account.0.as_str(),
-                    integer(cut.liquidation.0),
-                    body(event)
-                ])?;
-                self.sum(event, cut.liquidation, "adl", cut.notional)?;
-            }
-            Fact::LiquidationStarted { liquidation, account, asset, market, equity, maintenance_margin } => {
-                let sql = "INSERT INTO liquidations VALUES (?, ?, ?, ?, ?, NULL, NULL, ?, ?)";
-                self.begin()?.prepare_cached(sql)?.execute(params![
-                    integer(liquidation.0),
-                    account.0.as_str(),
-                    asset.as_str(),
-                    market.as_deref(),
-                    time,
-                    equity.to_string(),
-                    maintenance_margin.to_string()
-                ])?;
-                self.assets.insert(*liquidation, asset.clone());
-                self.sum(event, *liquidation, "liquidations", Notional::ZERO)?;
-            }
-            Fact::LiquidationSettled { liquidation, shortfall, .. } => {
-                let notional = self.notional(&event.fact);
-                self.settle(event, notional)?;
-                self.sum(event, *liquidation, "liquidation_settlements", notional)?;
-                if shortfall.is_positive() {
-                    self.sum(event, *liquidation, "liquidation_shortfalls", Notional::new(shortfall.get()))?;
-                }
-            }
-            Fact::LiquidationEnded { liquidation, outcome, .. } => {
-                let sql = "UPDATE liquidations SET ended = ?, outcome = ? WHERE liquidation = ?";
-                self.begin()?.prepare_cached(sql)?.execute(params![time, word(outcome), integer(liquidation.0)])?;
-                self.assets.remove(liquidation);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn enter(&mut self, event: &Event, entry: &LedgerEntry) -> Result<(), HistoryError> {
-        let sql = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        self.begin()?.prepare_cached(sql)?.execute(params![
-            integer(event.seq),
-            integer(event.time),
-            entry.asset.as_str(),
-            entry.pool.as_str(),
-            word(&entry.reason),
-            entry.amount.to_string(),
-            entry.balance.to_string(),
-            entry.market.as_deref(),
-            entry.liquidation.map(|liquidation| integer(liquidation.0)),
-            entry.account.as_ref().map(|account| account.0.as_str()),
-            body(event)
-        ])?;
-        let line = word(&entry.reason).unwrap_or_default();
-        self.daily.add(&self.db, event.time, &entry.asset, &line, entry.amount.get())?;
-        Ok(())
-    }
-
-    fn settle(&mut self, event: &Event, notional: Notional) -> Result<(), HistoryError> {
-        let Fact::LiquidationSettled {
-            liquidation,
-            market,
-            quantity,
-            price,
-            bankruptcy_price,
-            fee,
-            surplus,
-            shortfall,
-            ..
-        } = &event.fact
-        else {
-            return Ok(());
-        };
-        let sql = "INSERT INTO settlements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        self.begin()?.prepare_cached(sql)?.execute(params![
-            integer(event.seq),
-            integer(liquidation.0),
-            market.as_str(),
-            quantity.to_string(),
-            price.to_string(),
-            bankruptcy_price.to_string(),
-            notional.to_string(),
-            fee.to_string(),
-            surplus.to_string(),
-            shortfall.to_string(),
-            body(event)
-        ])?;
-        Ok(())
-    }
-
-    fn sum(
-        &mut self,
-        event: &Event,
-        liquidation: LiquidationId,
-        line: &str,
-        amount: Notional,
-    ) -> Result<(), HistoryError> {
-        let asset = match self.assets.get(&liquidation) {
-            Some(asset) => asset.clone(),
-            None => {
-                let sql = "SELECT asset FROM liquidations WHERE liquidation = ?";
-                let found: Option<String> =
-                    self.db.prepare_cached(sql)?.query_row([integer(liquidation.0)], |row| row.get(0)).optional()?;
-                found.unwrap_or_default().into()
-            }
-        };
-        self.daily.add(&self.db, event.time, &asset, line, amount.get())?;
-        Ok(())
+    /// Nothing more will be taken: what is not kept is removed.
+    pub fn close(&mut self) {
+        self.temporary = None;
     }
 
     /// The size of a settlement in its settlement asset, to 8 decimals: a figure to look at, never to post.
-    pub fn notional(&self, fact: &Fact) -> Notional {
-        use backstop_engine::number::{self, Rounding};
-        let Fact::LiquidationSettled { market, quantity, price, .. } = fact else { return Notional::ZERO };
-        let size = |found: Result<_, number::Overflow>| found.map_or(Notional::ZERO, Notional::new);
-        match self.inverse.get(market) {
-            Some(contract) => size(number::mul_div(quantity.get(), contract.get(), price.get(), 8, Rounding::Nearest)),
-            None => size(number::mul(quantity.get(), price.get(), 8, Rounding::Nearest)),
-        }
+    pub fn notional(&self, event: &Event) -> Notional {
+        record::notional(&self.contracts, &event.fact)
     }
+}
+
+/// Makes the tables, in the place of those of another version.
+fn begin_anew(db: &Connection) -> Result<(), HistoryError> {
+    let named = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'";
+    let found: Vec<(String, String)> = db
+        .prepare(&format!("{named} ORDER BY type DESC"))?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let drops = found.iter().map(|(kind, name)| format!("DROP {kind} \"{name}\"; ")).collect::<String>();
+    let schema = include_str!("history/schema.sql");
+    Ok(db.execute_batch(&format!("BEGIN; {drops}{schema} PRAGMA user_version = {VERSION}; COMMIT"))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backstop_engine::event::AdlReason;
-    use backstop_engine::id::Side;
+    use backstop_engine::event::{AdlReason, Fact};
+    use backstop_engine::id::{LiquidationId, Side};
     use backstop_engine::money::{Money, Quantity};
 
     fn event(seq: Seq) -> Event {

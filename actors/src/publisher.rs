@@ -7,7 +7,7 @@ mod told;
 pub use told::{Progress, Told, ToldEvent};
 
 use crate::halt::{DeathWatch, Halt, HaltSender};
-use crate::history::{History, HistoryError, Item, Look, body};
+use crate::history::{History, HistoryError, Item, Look, Reader, Readers, body};
 use crate::station::Depth;
 use crate::telemetry::Telemetry;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, MessageResult};
@@ -31,12 +31,17 @@ pub struct PublisherHandle {
     addr: Addr<Publisher>,
     told: broadcast::Sender<Arc<Told>>,
     progress: watch::Receiver<Progress>,
+    readers: Readers,
     depth: Depth,
 }
 
 impl PublisherHandle {
-    /// Starts the publisher on an arbiter, to go on from where the state begins.
-    pub fn start(history: History, begun: Progress, halt: HaltSender, place: &ArbiterHandle) -> Self {
+    /// Starts the publisher on an arbiter, to go on from where the state begins, and the threads that read.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(history: History, begun: Progress, halt: HaltSender, place: &ArbiterHandle) -> std::io::Result<Self> {
+        let readers = Readers::start(history.path())?;
         let depth = Depth::default();
         let (told, _) = broadcast::channel(KEPT);
         let (shown, progress) = watch::channel(begun);
@@ -56,7 +61,7 @@ impl PublisherHandle {
                 _watch: watch,
             }
         });
-        Self { addr, told, progress, depth }
+        Ok(Self { addr, told, progress, readers, depth })
     }
 
     /// Hears every event from now on, as it happens; nothing of a replay. What a listener is too slow for is lost to it,
@@ -100,13 +105,37 @@ impl PublisherHandle {
         self.addr.send(Commit).await.map_err(|_| Stop::Gone("publisher"))
     }
 
-    /// Asks for a page: the last command the publisher knows of, the items, and whether there are more.
+    /// Ends the history: it is safe up to what was published, and what is not kept is removed.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub async fn close(&self) -> Result<(), Stop> {
+        self.depth.enter();
+        self.addr.send(Close).await.map_err(|_| Stop::Gone("publisher"))
+    }
+
+    /// Asks for a page: the last command whose events it knows, the items, and whether there are more.
     ///
     /// # Errors
     /// The outer: [`Stop::Gone`]. The inner: the history cannot be read.
     pub async fn read(&self, read: Read) -> Result<Result<(Seq, Vec<Item>, bool), HistoryError>, Stop> {
+        let Read { look, after, limit } = read;
+        let found = self.look_up(move |reader| reader.page(&look, after, limit)).await?;
+        Ok(found.map(|(seq, (items, more))| (seq, items, more)))
+    }
+
+    /// Looks something up, on a thread that reads: the last command whose events were there, and what was found, of one
+    /// moment. Everything published before is there.
+    ///
+    /// # Errors
+    /// The outer: [`Stop::Gone`]. The inner: the history cannot be read.
+    pub async fn look_up<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader) -> Result<R, HistoryError> + Send + 'static,
+    ) -> Result<Result<(Seq, R), HistoryError>, Stop> {
         self.depth.enter();
-        self.addr.send(read).await.map_err(|_| Stop::Gone("publisher"))
+        self.addr.send(Save).await.map_err(|_| Stop::Gone("publisher"))?;
+        self.readers.look(work).await
     }
 
     /// Asks how long ticks took.
@@ -175,11 +204,19 @@ pub struct Publish {
     /// How many commands of each type.
     pub kinds: Vec<(&'static str, u64)>,
     /// Markets listed in it.
-    pub listed: Vec<Arc<Market>>,
+    pub listed: Vec<Listed>,
     /// After a tick.
     pub tick: Option<TickFigures>,
     /// Had it happened before the daemon started?
     pub replayed: bool,
+}
+
+/// A market that was listed.
+pub struct Listed {
+    /// Its rules.
+    pub market: Arc<Market>,
+    /// What it settles in.
+    pub asset: SmolStr,
 }
 
 /// The actor that owns the history.
@@ -234,6 +271,36 @@ impl Handler<Commit> for Publisher {
     }
 }
 
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Close;
+
+impl Handler<Close> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, _: &mut Self::Context) {
+        self.depth.leave();
+        let committed = self.history.commit();
+        self.check(committed);
+        self.history.close();
+    }
+}
+
+/// Shows readers everything published so far.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Save;
+
+impl Handler<Save> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, _: Save, _: &mut Self::Context) {
+        self.depth.leave();
+        let saved = self.history.save();
+        self.check(saved);
+    }
+}
+
 impl Handler<Tell> for Publisher {
     type Result = ();
 
@@ -247,7 +314,7 @@ impl Handler<Tell> for Publisher {
 
 impl Publisher {
     fn take(&mut self, publish: Publish) {
-        publish.listed.iter().for_each(|market| self.history.know_market(market));
+        publish.listed.iter().for_each(|Listed { market, asset }| self.history.know_market(market, asset));
         for entry in &publish.outcome.entries {
             self.progress.after(entry);
             let taken = self.history.take(entry.seq, &entry.events);
@@ -263,7 +330,7 @@ impl Publisher {
     fn measure(&mut self, publish: &Publish) {
         self.telemetry.batch(&publish.kinds);
         for event in publish.outcome.entries.iter().flat_map(|entry| &entry.events) {
-            self.telemetry.event(event, self.history.notional(&event.fact));
+            self.telemetry.event(event, self.history.notional(event));
         }
         if let Some(tick) = &publish.tick {
             self.tick_times.push(tick.took);
@@ -292,20 +359,6 @@ pub struct Read {
     pub after: u64,
     /// How many.
     pub limit: usize,
-}
-
-impl Message for Read {
-    type Result = Result<(Seq, Vec<Item>, bool), HistoryError>;
-}
-
-impl Handler<Read> for Publisher {
-    type Result = MessageResult<Read>;
-
-    fn handle(&mut self, read: Read, _: &mut Self::Context) -> Self::Result {
-        self.depth.leave();
-        let page = self.history.page(&read.look, read.after, read.limit);
-        MessageResult(page.map(|(items, more)| (self.progress.seq, items, more)))
-    }
 }
 
 /// How long ticks took so far.

@@ -77,7 +77,7 @@ impl Topology {
     pub async fn stop(&self) {
         self.gateway.stop().await;
         // A publisher that has ended has been reported.
-        let _ = self.publisher.commit().await;
+        let _ = self.publisher.close().await;
         self.journal.seal().await;
     }
 }
@@ -117,7 +117,7 @@ pub fn start(plan: Plan, halt: &HaltSender) -> Result<Topology, StartError> {
     let mut depths = floor.depths();
     // 4. What happened.
     let begun = Progress { seq: core.seq, time: core.time, events: core.events };
-    let publisher = PublisherHandle::start(plan.history, begun, halt.clone(), &records);
+    let publisher = PublisherHandle::start(plan.history, begun, halt.clone(), &records)?;
     // 3. One batch at a time.
     let known = (core.admission(), producers);
     let conductor = ConductorHandle::start(floor, core, publisher.clone(), halt.clone(), &centre);

@@ -54,6 +54,7 @@ fn acted(commands: &[Envelope], shards: usize, placement: Placement, piece: usiz
         // Whoever asks the publisher hears of everything that was applied before.
         topology.publisher.ticks().await.unwrap();
         hear();
+        topology.stop().await;
         (tape, state_hash)
     });
     halt.shut_down();

@@ -93,7 +93,7 @@ pub(crate) fn start(
     let (placement, shows_accounts) = (Placement::Spread, false);
     let Some((store, keep)) = store else {
         let (start, journal) = (Start::default(), Box::new(MemoryJournal::default()));
-        let history = History::in_memory().map_err(|error| DaemonError::History(error.to_string()))?;
+        let history = History::temporary().map_err(|error| DaemonError::History(error.to_string()))?;
         let plan = Plan { shards, placement, shows_accounts, gateway, start, journal, history };
         return Ok(Opened { topology: topology::start(plan, halt)?, rest: None });
     };

@@ -36,7 +36,7 @@ impl Kept {
     /// Nowhere.
     pub(crate) fn nothing() -> Result<Self, Failed> {
         let (start, journal) = (Start::default(), Box::new(MemoryJournal::default()));
-        Ok(Self { data: None, start, journal, history: History::in_memory()? })
+        Ok(Self { data: None, start, journal, history: History::temporary()? })
     }
 
     /// Writes a batch to the journal, and nothing else.

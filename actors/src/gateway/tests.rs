@@ -51,7 +51,7 @@ impl JournalStore for Failing {
 fn gateway(journal: Box<dyn JournalStore>, halt: &HaltSender) -> topology::Topology {
     let gateway =
         GatewayConfig { accepts_time: false, mark_interval: None, clock: Arc::new(|| 1), room: None, snapshots: None };
-    let (start, history) = (Start::default(), History::in_memory().unwrap());
+    let (start, history) = (Start::default(), History::temporary().unwrap());
     let (placement, shows_accounts) = (Placement::Single, false);
     let plan = Plan { shards: 1, placement, shows_accounts, gateway, start, journal, history };
     let topology = topology::start(plan, halt).unwrap();

@@ -1,33 +1,45 @@
 //! Pages of lists, oldest first.
 
-use super::{DailySum, History, HistoryError, integer};
-use backstop_engine::money::{Money, Notional};
-use rusqlite::{Row, ToSql, params_from_iter};
-use rust_decimal::Decimal;
+use super::about::Topic;
+use super::reader::{LAST, Reader, number};
+use super::{HistoryError, integer};
+use backstop_engine::id::Millis;
+use rusqlite::{Row, ToSql, params, params_from_iter};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// What is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
     /// The ledger of an asset.
-    Ledger(String),
+    Ledger {
+        /// Which.
+        asset: String,
+        /// Which of its entries.
+        filter: Filter,
+    },
     /// The daily sums of an asset.
     Daily(String),
-    /// Liquidations, of one market or account where given.
-    Liquidations {
-        /// Settled in this market.
-        market: Option<String>,
-        /// Of this account.
-        account: Option<String>,
-    },
+    /// Liquidations, by market where they settled, and by the time when they started.
+    Liquidations(Filter),
     /// The ADL tape.
-    Adl {
-        /// In this market.
-        market: Option<String>,
-        /// Of this account.
-        account: Option<String>,
-    },
+    Adl(Filter),
+    /// All events of any of these topics: what a stream goes on after.
+    Events(Vec<Topic>),
+}
+
+/// Which items of a list: what is given must all hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// In this market.
+    pub market: Option<String>,
+    /// Of this account.
+    pub account: Option<String>,
+    /// Not before this time.
+    pub from: Option<Millis>,
+    /// Before this time.
+    pub to: Option<Millis>,
 }
 
 /// An item as it is shown, and the number that the next page begins after.
@@ -37,6 +49,19 @@ pub struct Item {
     pub number: u64,
     /// As JSON.
     pub body: Box<RawValue>,
+}
+
+/// A line of a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DailySum {
+    /// The day, as `2025-10-10`.
+    pub day: String,
+    /// What is summed.
+    pub line: String,
+    /// Of how many.
+    pub count: u64,
+    /// The sum.
+    pub amount: String,
 }
 
 /// A liquidation, from start to end.
@@ -52,112 +77,161 @@ struct LiquidationRecord {
     outcome: Option<String>,
     equity: String,
     maintenance_margin: String,
-    /// Σ quantity × price of its settlements, for linear contracts; Σ value for inverse ones.
-    notional: Notional,
-    fee: Money,
-    surplus: Money,
-    shortfall: Money,
+    /// Σ size of its settlements in the settlement asset.
+    notional: String,
+    fee: String,
+    surplus: String,
+    shortfall: String,
     settlements: Vec<Box<RawValue>>,
 }
 
-fn raw(text: String) -> Result<Box<RawValue>, HistoryError> {
+impl LiquidationRecord {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            liquidation: number(row, 0)?,
+            account: row.get(1)?,
+            asset: row.get(2)?,
+            market: row.get(3)?,
+            started: number(row, 4)?,
+            ended: row.get::<_, Option<i64>>(5)?.and_then(|ended| u64::try_from(ended).ok()),
+            outcome: row.get(6)?,
+            equity: row.get(7)?,
+            maintenance_margin: row.get(8)?,
+            notional: row.get(9)?,
+            fee: row.get(10)?,
+            surplus: row.get(11)?,
+            shortfall: row.get(12)?,
+            settlements: Vec::new(),
+        })
+    }
+}
+
+pub(super) fn raw(text: String) -> Result<Box<RawValue>, HistoryError> {
     let unreadable = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
     Ok(RawValue::from_string(text).map_err(unreadable)?)
 }
 
-fn number(row: &Row<'_>, place: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(place).map(|number| u64::try_from(number).unwrap_or_default())
-}
-
-impl History {
+impl Reader {
     /// Up to `limit` items after number `after`, and whether there are more.
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub fn page(&mut self, look: &Look, after: u64, limit: usize) -> Result<(Vec<Item>, bool), HistoryError> {
+    pub fn page(&self, look: &Look, after: u64, limit: usize) -> Result<(Vec<Item>, bool), HistoryError> {
         let mut found = match look {
-            Look::Ledger(asset) => {
-                let sql = "SELECT event, body FROM ledger WHERE asset = ?3 AND event > ?1 ORDER BY event LIMIT ?2";
-                self.bodies(sql, after, limit, &[asset])?
+            Look::Ledger { asset, filter } => {
+                let sql = "SELECT event, body FROM events INDEXED BY ledger_of_asset
+                    WHERE type = 'fund_entry' AND asset = ?6 AND event > ?1 AND event < ?2
+                    AND (?4 IS NULL OR market = ?4) AND (?5 IS NULL OR account = ?5) ORDER BY event LIMIT ?3";
+                self.filtered(sql, filter, after, limit, &[asset])?
             }
-            Look::Adl { market, account } => {
-                let sql = "SELECT event, body FROM adl WHERE event > ?1 AND (?3 IS NULL OR market = ?3)
-                    AND (?4 IS NULL OR account = ?4) ORDER BY event LIMIT ?2";
-                self.bodies(sql, after, limit, &[market, account])?
-            }
-            Look::Liquidations { market, account } => self.liquidations(after, limit, market, account)?,
-            Look::Daily(asset) => {
-                self.daily.write(&self.db)?;
-                self.days(asset, after, limit)?
-            }
+            Look::Adl(filter) => self.adl(filter, after, limit)?,
+            Look::Liquidations(filter) => self.liquidations(filter, after, limit)?,
+            Look::Daily(asset) => self.days(asset, after, limit)?,
+            Look::Events(topics) => self.events(topics, after, limit)?,
         };
         let more = found.len() > limit;
         found.truncate(limit);
         Ok((found, more))
     }
 
-    fn bodies(&self, sql: &str, after: u64, limit: usize, filters: &[&dyn ToSql]) -> Result<Vec<Item>, HistoryError> {
-        let (after, limit) = (integer(after), one_more(limit));
-        let given = [&after as &dyn ToSql, &limit].into_iter().chain(filters.iter().copied());
+    /// Numbers and bodies. Parameters of the statement: after, before, limit, market, account, and more.
+    fn filtered(
+        &self,
+        sql: &str,
+        filter: &Filter,
+        after: u64,
+        limit: usize,
+        more: &[&dyn ToSql],
+    ) -> Result<Vec<Item>, HistoryError> {
+        let after = match filter.from {
+            Some(from) => after.max(self.first_event(from)?.saturating_sub(1)),
+            None => after,
+        };
+        let before = filter.to.map_or(Ok(LAST), |to| self.first_event(to))?;
+        let (after, before, limit) = (integer(after), integer(before), one_more(limit));
+        let given: [&dyn ToSql; 5] = [&after, &before, &limit, &filter.market, &filter.account];
+        self.bodies(sql, given.into_iter().chain(more.iter().copied()))
+    }
+
+    pub(super) fn bodies<'a>(
+        &self,
+        sql: &str,
+        given: impl IntoIterator<Item = &'a dyn ToSql>,
+    ) -> Result<Vec<Item>, HistoryError> {
         let mut statement = self.db.prepare_cached(sql)?;
         let rows = statement.query_map(params_from_iter(given), |row| Ok((number(row, 0)?, row.get(1)?)))?;
         rows.map(|row| row.map_err(HistoryError::from).and_then(|(number, body)| Ok(Item { number, body: raw(body)? })))
             .collect()
     }
 
-    fn liquidations(
-        &self,
-        after: u64,
-        limit: usize,
-        market: &Option<String>,
-        account: &Option<String>,
-    ) -> Result<Vec<Item>, HistoryError> {
-        let sql = "SELECT liquidation, account, asset, market, started, ended, outcome, equity, maintenance_margin
-            FROM liquidations AS l WHERE liquidation > ?1 AND (?4 IS NULL OR account = ?4)
-            AND (?3 IS NULL OR market = ?3 OR EXISTS (SELECT 1 FROM settlements AS s
-                WHERE s.liquidation = l.liquidation AND s.market = ?3)) ORDER BY liquidation LIMIT ?2";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let read = |row: &Row<'_>| {
-            Ok(LiquidationRecord {
-                liquidation: number(row, 0)?,
-                account: row.get(1)?,
-                asset: row.get(2)?,
-                market: row.get(3)?,
-                started: number(row, 4)?,
-                ended: row.get::<_, Option<i64>>(5)?.and_then(|ended| u64::try_from(ended).ok()),
-                outcome: row.get(6)?,
-                equity: row.get(7)?,
-                maintenance_margin: row.get(8)?,
-                notional: Notional::ZERO,
-                fee: Money::ZERO,
-                surplus: Money::ZERO,
-                shortfall: Money::ZERO,
-                settlements: Vec::new(),
-            })
+    fn adl(&self, filter: &Filter, after: u64, limit: usize) -> Result<Vec<Item>, HistoryError> {
+        let rest = "event > ?1 AND event < ?2 AND (?4 IS NULL OR market = ?4) AND (?5 IS NULL OR account = ?5)
+            ORDER BY event LIMIT ?3";
+        let both = "type IN ('adl_triggered', 'deleveraged')";
+        if filter.account.is_some() {
+            let sql = format!(
+                "SELECT event, body FROM events INDEXED BY events_of_account WHERE account = ?5 AND {both} AND {rest}"
+            );
+            return self.filtered(&sql, filter, after, limit, &[]);
+        }
+        if filter.market.is_some() {
+            let sql = format!(
+                "SELECT event, body FROM events INDEXED BY adl_of_market WHERE market = ?4 AND {both} AND {rest}"
+            );
+            return self.filtered(&sql, filter, after, limit, &[]);
+        }
+        let of = |kind: &str| {
+            let sql =
+                format!("SELECT event, body FROM events INDEXED BY events_of_type WHERE type = '{kind}' AND {rest}");
+            self.filtered(&sql, filter, after, limit, &[])
         };
-        let given = rusqlite::params![integer(after), one_more(limit), market, account];
-        let records = statement.query_map(given, read)?.collect::<Result<Vec<_>, _>>()?;
-        let whole = |mut record| {
-            self.add_settlements(&mut record)?;
-            let text = serde_json::to_string(&record).unwrap_or_default();
-            Ok(Item { number: record.liquidation, body: raw(text)? })
-        };
-        records.into_iter().map(whole).collect()
+        Ok(merged([of("adl_triggered")?, of("deleveraged")?], limit))
     }
 
-    fn add_settlements(&self, record: &mut LiquidationRecord) -> Result<(), HistoryError> {
-        let sql =
-            "SELECT notional, fee, surplus, shortfall, body FROM settlements WHERE liquidation = ? ORDER BY event";
+    fn liquidations(&self, filter: &Filter, after: u64, limit: usize) -> Result<Vec<Item>, HistoryError> {
+        let source = match (&filter.market, &filter.account) {
+            (Some(_), _) => "liquidation_markets AS m JOIN liquidations AS l USING (liquidation) WHERE m.market = ?4",
+            (None, Some(_)) => "liquidations AS l INDEXED BY liquidations_of_account WHERE l.account = ?5",
+            (None, None) => "liquidations AS l WHERE ?4 IS NULL",
+        };
+        let sql = format!(
+            "SELECT liquidation, l.account, l.asset, l.market, l.started, l.ended, l.outcome, l.equity,
+            l.maintenance_margin, l.notional, l.fee, l.surplus, l.shortfall FROM {source}
+            AND liquidation > ?1 AND liquidation < ?2 AND (?5 IS NULL OR l.account = ?5) ORDER BY liquidation LIMIT ?3"
+        );
+        let after = match filter.from {
+            Some(from) => after.max(self.first_liquidation(from)?.saturating_sub(1)),
+            None => after,
+        };
+        let before = filter.to.map_or(Ok(LAST), |to| self.first_liquidation(to))?;
+        let given = params![integer(after), integer(before), one_more(limit), filter.market, filter.account];
+        let mut records = {
+            let mut statement = self.db.prepare_cached(&sql)?;
+            let rows = statement.query_map(given, LiquidationRecord::read)?;
+            rows.collect::<Result<Vec<_>, _>>()?
+        };
+        self.add_settlements(&mut records)?;
+        let shown = |record: &LiquidationRecord| {
+            let text = serde_json::to_string(record).unwrap_or_default();
+            Ok(Item { number: record.liquidation, body: raw(text)? })
+        };
+        records.iter().map(shown).collect()
+    }
+
+    /// Those of all liquidations of a page at once.
+    fn add_settlements(&self, records: &mut [LiquidationRecord]) -> Result<(), HistoryError> {
+        let numbers: Vec<u64> = records.iter().map(|record| record.liquidation).collect();
+        let sql = "SELECT liquidation, body FROM events INDEXED BY events_of_liquidation
+            WHERE liquidation IN (SELECT value FROM json_each(?)) AND type = 'liquidation_settled'
+            ORDER BY liquidation, event";
         let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query([integer(record.liquidation)])?;
+        let mut rows = statement.query([serde_json::to_string(&numbers).unwrap_or_default()])?;
+        let mut of: BTreeMap<u64, &mut LiquidationRecord> =
+            records.iter_mut().map(|record| (record.liquidation, record)).collect();
         while let Some(row) = rows.next()? {
-            let figure = |place| row.get::<_, String>(place).map(|text| text.parse::<Decimal>().unwrap_or_default());
-            record.notional = record.notional.plus(Notional::new(figure(0)?)).unwrap_or(record.notional);
-            let add = |sum: &mut Money, part: Decimal| *sum = sum.plus(Money::new(part)).unwrap_or(*sum);
-            add(&mut record.fee, figure(1)?);
-            add(&mut record.surplus, figure(2)?);
-            add(&mut record.shortfall, figure(3)?);
-            record.settlements.push(raw(row.get(4)?)?);
+            if let Some(record) = of.get_mut(&number(row, 0)?) {
+                record.settlements.push(raw(row.get(1)?)?);
+            }
         }
         Ok(())
     }
@@ -169,7 +243,7 @@ impl History {
         let read = |row: &Row<'_>| {
             Ok(DailySum { day: row.get(0)?, line: row.get(1)?, count: number(row, 2)?, amount: row.get(3)? })
         };
-        let rows = statement.query_map(rusqlite::params![asset, one_more(limit), integer(after)], read)?;
+        let rows = statement.query_map(params![asset, one_more(limit), integer(after)], read)?;
         let sums = rows.collect::<Result<Vec<DailySum>, _>>()?;
         let shown = |(number, sum): (u64, &DailySum)| {
             Ok(Item { number, body: raw(serde_json::to_string(sum).unwrap_or_default())? })
@@ -178,6 +252,15 @@ impl History {
     }
 }
 
-fn one_more(limit: usize) -> i64 {
+pub(super) fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// The first of all lists together, each once, up to one past the limit.
+pub(super) fn merged(lists: impl IntoIterator<Item = Vec<Item>>, limit: usize) -> Vec<Item> {
+    let mut all: BTreeMap<u64, Item> = BTreeMap::new();
+    for item in lists.into_iter().flatten() {
+        all.insert(item.number, item);
+    }
+    all.into_values().take(limit.saturating_add(1)).collect()
 }

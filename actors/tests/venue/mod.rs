@@ -46,7 +46,7 @@ pub(crate) fn gateway() -> GatewayConfig {
 /// Starts the actors.
 pub(crate) fn start(shards: usize, placement: Placement, halt: &HaltSender) -> Topology {
     let (start, journal) = (Start::default(), Box::new(MemoryJournal::default()));
-    let history = History::in_memory().unwrap();
+    let history = History::temporary().unwrap();
     let plan = Plan { shards, placement, shows_accounts: true, gateway: gateway(), start, journal, history };
     topology::start(plan, halt).unwrap()
 }

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use backstop_actors::conductor::{Answer, Answered, Query};
-use backstop_actors::history::Look;
+use backstop_actors::history::{Filter, Look};
 use backstop_actors::publisher::{Read, TickTimes};
 use backstop_engine::id::{AccountId, Seq};
 use backstop_engine::rules::{Market, Rules};
@@ -191,7 +191,8 @@ async fn ledger(
     name: web::Path<String>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    of_fund(&api, name.into_inner(), Look::Ledger, &query).await
+    let ledger = |asset| Look::Ledger { asset, filter: Filter::default() };
+    of_fund(&api, name.into_inner(), ledger, &query).await
 }
 
 /// The sums of each UTC day.
@@ -205,12 +206,12 @@ async fn daily(
 
 async fn liquidations(api: web::Data<Api>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
     let (market, account) = (query.market.clone(), query.account.clone());
-    look(&api, Look::Liquidations { market, account }, &query).await
+    look(&api, Look::Liquidations(Filter { market, account, ..Filter::default() }), &query).await
 }
 
 async fn adl(api: web::Data<Api>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
     let (market, account) = (query.market.clone(), query.account.clone());
-    look(&api, Look::Adl { market, account }, &query).await
+    look(&api, Look::Adl(Filter { market, account, ..Filter::default() }), &query).await
 }
 
 /// Which balance.

@@ -7,7 +7,7 @@ use super::{Failed, say};
 use crate::figures::{Figures, grouped};
 use crate::scratch::Scratch;
 use crate::venue::{self, Kept};
-use backstop_actors::history::Look;
+use backstop_actors::history::{Filter, Look};
 use backstop_actors::publisher::Read;
 use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
@@ -149,7 +149,7 @@ fn through_actors(burst: &Burst, dir: &Path, shards: usize, fills: usize) -> Res
         let answers = topology.gateway.submit(reads).await?;
         let took = since.elapsed().as_secs_f64() * 1e3;
         venue::all_taken(&answers)?;
-        let look = Look::Adl { market: None, account: None };
+        let look = Look::Adl(Filter::default());
         let (_, items, _) = topology.publisher.read(Read { look, after: 0, limit: fills * 2 + 1 }).await??;
         // The tape has what ADL was asked for as well.
         let told = items.iter().filter(|item| item.body.get().contains(r#""type":"deleveraged""#)).count();

@@ -10,7 +10,7 @@ use crate::scratch::Scratch;
 use crate::venue::{self, Kept};
 use crate::world::World;
 use backstop_actors::gateway::Read;
-use backstop_actors::history::Look;
+use backstop_actors::history::{Filter, Look};
 use backstop_actors::publisher;
 use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
@@ -97,9 +97,9 @@ fn load(scope: &Scope<'_>, rate: u32, dir: &Path) -> Result<(Latencies, usize, u
         }
         pacer.join().map_err(|_| "the pacer panicked")??;
         let page = |look| publisher::Read { look, after: 0, limit: events * 2 + 1 };
-        let look = Look::Liquidations { market: None, account: None };
+        let look = Look::Liquidations(Filter::default());
         let (_, liquidations, _) = topology.publisher.read(page(look)).await??;
-        let (_, cuts, _) = topology.publisher.read(page(Look::Adl { market: None, account: None })).await??;
+        let (_, cuts, _) = topology.publisher.read(page(Look::Adl(Filter::default()))).await??;
         if liquidations.len() != events {
             return Err(format!("{} of {events} accounts were liquidated", liquidations.len()).into());
         }

@@ -6,7 +6,7 @@ use super::contest::Contest;
 use crate::Failed;
 use crate::scratch::Scratch;
 use crate::venue::{self, Kept};
-use backstop_actors::history::Look;
+use backstop_actors::history::{Filter, Look};
 use backstop_actors::publisher::Read;
 use backstop_actors::topology::Placement;
 use backstop_engine::command::Envelope;
@@ -56,7 +56,7 @@ pub(super) fn enter(contest: &mut Contest, options: &Durable, dir: &Path) -> Res
             let started = Instant::now();
             venue::all_taken(&topology.gateway.submit(venue::reads(&fall)).await?)?;
             let took = started.elapsed().as_secs_f64();
-            let look = Look::Liquidations { market: None, account: None };
+            let look = Look::Liquidations(Filter::default());
             let (_, items, _) = topology.publisher.read(Read { look, after: 0, limit: accounts + 1 }).await??;
             let settled: usize =
                 items.iter().map(|item| item.body.get().matches(r#""type":"liquidation_settled""#).count()).sum();

@@ -1,4 +1,4 @@
-//! A snapshot as bytes. Version 1, all numbers little endian:
+//! A snapshot as bytes. Version 2, all numbers little endian:
 //!
 //! ```text
 //!  0  mark "BSTPSNAP"     16  length of the head (8)     24  head, core, producers, accounts
@@ -6,18 +6,21 @@
 //! 10  zero (6)
 //! ```
 //!
+//! Version 1 is the same without what is planned of the rules, which ends the core.
+//!
 //! Head, core and producers are what `postcard` writes of them; accounts as `backstop_engine::snapshot` says.
 
 use super::{Image, SnapshotError};
 use crate::gateway::KeptProducer;
 use crate::journal::{Hash, Position};
 use backstop_engine::margin::Account;
+use backstop_engine::rulebook::Book;
 use backstop_engine::snapshot::{Core, hash_accounts, read_accounts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The version that is written.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 const MARK: [u8; 8] = *b"BSTPSNAP";
 const START: usize = 24;
@@ -138,11 +141,14 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Fault> {
     if stated_sum != sum {
         return Err(Fault::Sum);
     }
-    match start.get(8..).and_then(|rest| rest.first_chunk::<2>()).map(|version| u16::from_le_bytes(*version)) {
-        Some(VERSION) => {}
+    let version = start.get(8..).and_then(|rest| rest.first_chunk::<2>()).map(|version| u16::from_le_bytes(*version));
+    let planned = match version {
+        // Nothing was planned yet.
+        Some(1) => postcard::to_stdvec(&Book::default()).map_err(|_| Fault::Form)?,
+        Some(VERSION) => Vec::new(),
         Some(other) => return Err(Fault::Newer(other)),
         None => return Err(Fault::Form),
-    }
+    };
     let length = start.get(16..).and_then(|rest| rest.first_chunk::<8>()).map(|length| u64::from_le_bytes(*length));
     let mut rest = rest;
     let mut piece = |length: u64| {
@@ -152,7 +158,8 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Fault> {
     };
     let stated: Stated =
         length.and_then(&mut piece).and_then(|head| postcard::from_bytes(head).ok()).ok_or(Fault::Form)?;
-    let core = piece(stated.core_bytes).and_then(|core| postcard::from_bytes(core).ok()).ok_or(Fault::Form)?;
+    let core = piece(stated.core_bytes).map(|core| [core, &planned].concat());
+    let core = core.and_then(|core| postcard::from_bytes(&core).ok()).ok_or(Fault::Form)?;
     let producers = piece(stated.producers_bytes);
     let producers = producers.and_then(|found| postcard::from_bytes(found).ok()).ok_or(Fault::Form)?;
     let accounts = piece(stated.accounts_bytes).and_then(|found| read_accounts(found).ok()).ok_or(Fault::Form)?;

@@ -68,6 +68,9 @@ pub struct PositionView {
     /// Contracts that would be taken before this position's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adl_contracts_ahead: Option<Quantity>,
+    /// The price it would be deleveraged at if that many contracts of the other side, and one more, had to be absorbed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adl_price: Option<Price>,
 }
 
 /// An account.
@@ -151,6 +154,41 @@ pub struct FundView {
     pub pools: Vec<PoolView>,
     /// Draws on the shared pool, by market that has any or a cap.
     pub draws: Vec<DrawView>,
+}
+
+/// How near auto-deleveraging is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningLevel {
+    /// No move of less than 15 % exhausts what the fund may give.
+    Low,
+    /// A move of less than 15 % does.
+    Medium,
+    /// A move of less than 5 % does, there is nothing to give, or ADL is triggered.
+    High,
+}
+
+/// How near a market is to auto-deleveraging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WarningView {
+    /// The market.
+    pub market: SmolStr,
+    /// Its pool.
+    pub pool: SmolStr,
+    /// What all layers of the fund could grant it now, in the settlement asset.
+    pub headroom: Money,
+    /// The mark would have to fall to this at once to exhaust that; none when no fall does.
+    pub price_down: Option<Price>,
+    /// As a fraction of the mark, above zero.
+    pub move_down: Option<Rate>,
+    /// The mark would have to rise to this at once.
+    pub price_up: Option<Price>,
+    /// As a fraction of the mark.
+    pub move_up: Option<Rate>,
+    /// How near that is.
+    pub level: WarningLevel,
+    /// Is the drawdown trigger of the market on?
+    pub triggered: bool,
 }
 
 /// A planned change of the rules.

@@ -344,7 +344,7 @@ impl Handler<Ask> for Conductor {
             (Query::Status, _, Some((at, text))) if *at == seq => Hash::Known(text.clone()),
             (Query::Status, Some(work), _) => {
                 let mut hash = StateHash::default();
-                hash.part("flow", &work.flow);
+                work.flow.hash_into(&mut hash);
                 Hash::Begun(hash)
             }
             _ => Hash::Begun(StateHash::default()),

@@ -225,6 +225,7 @@ impl Floor {
                 None => BTreeMap::new(),
             },
             sums: self.totals().await?.flows(),
+            rulebook: flow.rulebook().book().clone(),
         };
         Ok((core, accounts))
     }

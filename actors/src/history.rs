@@ -267,7 +267,7 @@ mod tests {
         let (market, liquidation) = ("a name that takes some room, so that pages fill".into(), LiquidationId(seq));
         let (side, reason) = (Side::Buy, AdlReason::FundEmpty);
         let fact = Fact::AdlTriggered { market, side, quantity, reason, liquidation, candidates: 0, profit };
-        Event { seq, time: 0, cause: seq, fact }
+        Event { seq, time: 0, cause: seq, rules: Default::default(), fact }
     }
 
     #[test]

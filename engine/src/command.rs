@@ -3,11 +3,13 @@
 //! In: JSON text. Out: a [`Command`] whose figures are within limits; names are resolved later, by admission.
 
 mod list;
+mod rules;
 
 pub use list::{ListAsset, ListMarket, ListTier};
+pub use rules::RuleChange;
 
 use crate::decode::{Fields, Malformed};
-use crate::id::{AccountId, Leg, Millis, OrderId};
+use crate::id::{AccountId, Leg, Millis, OrderId, Seq};
 use crate::money::{Money, Price, Quantity, Rate};
 use crate::reject::Code;
 use serde::{Deserialize, Serialize};
@@ -116,6 +118,22 @@ pub enum Command {
         order: OrderId,
         status: DoneStatus,
     },
+    /// Plan a change of the rules. Its number is the sequence number of this command.
+    ScheduleRules {
+        #[serde(serialize_with = "rules::change_object")]
+        change: Box<RuleChange>,
+        effective_time: Millis,
+        #[serde(serialize_with = "rules::by_name")]
+        by: SmolStr,
+    },
+    /// Drop a planned change.
+    VetoRules {
+        change: Seq,
+        #[serde(serialize_with = "rules::by_name")]
+        by: SmolStr,
+    },
+    /// Carry out a planned change whose time has come.
+    ApplyRules { change: Seq },
 }
 
 /// A trade of the matching engine; both sides apply or none.
@@ -179,6 +197,9 @@ impl Command {
         "set_injection_line",
         "liquidation_fill",
         "liquidation_done",
+        "schedule_rules",
+        "veto_rules",
+        "apply_rules",
     ];
 
     /// Its `type`.
@@ -204,6 +225,9 @@ impl Command {
             Self::SetInjectionLine { .. } => "set_injection_line",
             Self::LiquidationFill { .. } => "liquidation_fill",
             Self::LiquidationDone { .. } => "liquidation_done",
+            Self::ScheduleRules { .. } => "schedule_rules",
+            Self::VetoRules { .. } => "veto_rules",
+            Self::ApplyRules { .. } => "apply_rules",
         }
     }
 }
@@ -368,11 +392,7 @@ fn read_body(kind: &str, f: &mut Fields<'_>) -> Result<Command, Malformed> {
             amount: f.amount("amount")?,
         },
         "set_injection_line" => {
-            let asset = f.name("asset")?;
-            let limit = f.signed_opt("limit")?.ok_or_else(|| f.bad(Code::MissingField, "limit"))?;
-            if limit.is_negative() {
-                return Err(f.bad(Code::OutOfRange, "limit"));
-            }
+            let (asset, limit) = rules::read_line(f)?;
             Command::SetInjectionLine { asset, limit }
         }
         "liquidation_fill" => Command::LiquidationFill {
@@ -392,6 +412,13 @@ fn read_body(kind: &str, f: &mut Fields<'_>) -> Result<Command, Malformed> {
                 ],
             )?,
         },
+        "schedule_rules" => Command::ScheduleRules {
+            change: rules::read_change(f)?,
+            effective_time: f.whole("effective_time")?,
+            by: rules::read_by(f)?,
+        },
+        "veto_rules" => Command::VetoRules { change: f.whole("change")?, by: rules::read_by(f)? },
+        "apply_rules" => Command::ApplyRules { change: f.whole("change")? },
         _ => return Err(Malformed::new(Code::UnknownType, "type")),
     })
 }

@@ -141,6 +141,11 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-')
 }
 
+/// Is the text a name?
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(is_name_byte)
+}
+
 impl<'a> Fields<'a> {
     /// Reads the object.
     ///
@@ -211,7 +216,7 @@ impl<'a> Fields<'a> {
     /// A name, if there.
     pub fn name_opt(&mut self, name: &str) -> Result<Option<SmolStr>, Malformed> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(is_name_byte) {
+        if !is_name(&text) {
             return Err(Malformed::with(Code::InvalidName, self.path(name), &text));
         }
         Ok(Some(SmolStr::new(text)))
@@ -386,7 +391,7 @@ impl<'a> Fields<'a> {
             .into_iter()
             .map(|name| {
                 let value = self.rate_within(&name, 0, 1_000)?.ok_or_else(|| self.missing(&name))?;
-                if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name_byte) {
+                if !is_name(&name) {
                     return Err(self.bad(Code::InvalidName, &name));
                 }
                 Ok((SmolStr::new(name), value))

@@ -2,10 +2,13 @@
 
 use crate::id::{AccountId, ClaimId, Leg, LiquidationId, Millis, OrderId, Seq, Side};
 use crate::money::{Money, Notional, Price, Quantity, Rate};
+use crate::rulebook::RulesHash;
 use crate::rules::AdlPolicy;
-use crate::view::{AssetView, PositionView};
+use crate::view::{AssetView, PendingChange, PositionView};
 use serde::Serialize;
+use serde_json::Value;
 use smol_str::SmolStr;
+use std::sync::Arc;
 
 /// An event with its place, its time and the command that caused it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,6 +19,8 @@ pub struct Event {
     pub time: Millis,
     /// The sequence number of the command.
     pub cause: Seq,
+    /// The rules it was decided by, see [`crate::rulebook`].
+    pub rules: RulesHash,
     /// What happened.
     #[serde(flatten)]
     pub fact: Fact,
@@ -210,9 +215,20 @@ pub enum Fact {
         fee: Money,
         surplus: Money,
         shortfall: Money,
+        #[serde(flatten)]
+        detail: Box<Settled>,
     },
     /// A liquidation is over.
-    LiquidationEnded { liquidation: LiquidationId, outcome: Outcome },
+    LiquidationEnded { liquidation: LiquidationId, outcome: Outcome, account: AccountId, asset: SmolStr },
+    /// The fund has taken over (part of) a position, at its bankruptcy price. `quantity` has the sign of the position.
+    TakenOver {
+        liquidation: LiquidationId,
+        account: AccountId,
+        market: SmolStr,
+        quantity: Quantity,
+        price: Price,
+        mark: Price,
+    },
     /// What the fund was asked for and gave.
     Coverage { liquidation: LiquidationId, asked: Money, granted: Money, layers: Vec<LayerAmount> },
     /// A claim on the fund was opened or paid.
@@ -247,6 +263,49 @@ pub enum Fact {
     },
     /// A command was refused.
     Rejected { code: &'static str, message: String, field: &'static str },
+    /// A change of the rules is planned.
+    RulesScheduled(Box<PendingChange>),
+    /// A planned change was dropped.
+    RulesVetoed {
+        change: Seq,
+        #[serde(skip_serializing_if = "SmolStr::is_empty")]
+        by: SmolStr,
+    },
+    /// Rules have come into force.
+    RulesChanged(Box<RulesChanged>),
+}
+
+/// Rules that have come into force: of a market, or of an asset with its injection line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RulesChanged {
+    /// The planned change that this carries out, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Seq>,
+    /// The market.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market: Option<SmolStr>,
+    /// Or the asset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asset: Option<SmolStr>,
+    /// Counts the versions of a market's rules from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The rules, as the API shows them.
+    pub in_force: Value,
+}
+
+/// What else is told of a settled fill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// The side of the order: `sell` closes a long position.
+    pub side: Side,
+    /// The mark of the last tick.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Price>,
+    /// What of the surplus the fund keeps.
+    pub fund_share: Money,
+    /// And what the account is left.
+    pub account_share: Money,
 }
 
 /// A line of the fund's ledger. The hash chain is over a canonical form, see [`crate::fund::Ledger`].
@@ -313,4 +372,29 @@ pub struct Deleveraged {
     pub notional: Notional,
     /// The fund's balance in the asset then.
     pub fund_balance: Money,
+    /// The mark of the last tick.
+    pub mark: Price,
+    /// What the score was computed from.
+    pub inputs: Arc<ScoreInputs>,
+}
+
+/// What a score is computed from, as it was when the ranking was made. All amounts in the settlement asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScoreInputs {
+    /// Unrealised PnL of the position at the mark.
+    pub unrealised_pnl: Money,
+    /// Its cost basis, signed.
+    pub cost: Money,
+    /// Its size at the mark.
+    pub notional: Notional,
+    /// Its size net of what hedges it.
+    pub net_notional: Notional,
+    /// Equity of what stands behind it: its own when isolated, the account's when cross.
+    pub equity: Money,
+    /// Maintenance margin of that.
+    pub maintenance_margin: Money,
+    /// Σ unrealised PnL of that.
+    pub scope_pnl: Money,
+    /// Σ |cost basis| of that.
+    pub scope_cost: Money,
 }

@@ -10,6 +10,7 @@ mod tick;
 
 use crate::event::{Event, Fact};
 use crate::funding::Funding;
+use crate::hash::StateHash;
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Millis, Seq};
 use crate::instruction::{Entry, Instruction, take_through};
 use crate::liquidation::{Outcome as QueueOutcome, Queue};
@@ -17,6 +18,7 @@ use crate::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report,
 use crate::money::{Money, Price};
 use crate::oracle::Observation;
 use crate::reject::Reject;
+use crate::rulebook::{Book, Lines, Rulebook, RulesHash};
 use crate::rules::Rules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -142,6 +144,8 @@ pub struct Flow {
     marks: Arc<Marks>,
     #[serde(skip)]
     events: u64,
+    #[serde(skip)]
+    rulebook: Rulebook,
 }
 
 impl Flow {
@@ -161,9 +165,26 @@ impl Flow {
         self.events
     }
 
-    /// Goes on counting events from here.
-    pub(crate) fn count_from(&mut self, events: u64) {
+    /// The hash of the rules in force.
+    pub fn rules_hash(&self) -> RulesHash {
+        self.rulebook.hash()
+    }
+
+    /// What is planned, the injection lines, and the hash of the rules in force.
+    pub fn rulebook(&self) -> &Rulebook {
+        &self.rulebook
+    }
+
+    /// Goes on from a state written down, counting events from here.
+    pub(crate) fn resume(&mut self, events: u64, book: Book, lines: Lines) {
         self.events = events;
+        self.rulebook = Rulebook::resume(book, &self.rules, lines);
+    }
+
+    /// Adds its part of the state hash.
+    pub fn hash_into(&self, hash: &mut StateHash) {
+        hash.part("flow", self);
+        self.rulebook.book().hash_into(hash);
     }
 
     /// Applies a batch: the result equals applying its entries one after another.
@@ -232,7 +253,7 @@ impl Flow {
     fn tell(&mut self, entry: &Entry, facts: impl IntoIterator<Item = Fact>, events: &mut Vec<Event>) {
         events.extend(facts.into_iter().map(|fact| {
             self.events = self.events.saturating_add(1);
-            Event { seq: self.events, time: entry.time, cause: entry.seq, fact }
+            Event { seq: self.events, time: entry.time, cause: entry.seq, rules: self.rulebook.hash(), fact }
         }));
     }
 

@@ -350,6 +350,12 @@ impl Fund {
         Ok(facts)
     }
 
+    /// The injection lines that are set, by asset.
+    pub fn lines(&self) -> BTreeMap<AssetIx, Money> {
+        let set = self.funds.iter().filter(|(_, fund)| !fund.line.is_zero());
+        set.map(|(asset, fund)| (*asset, fund.line)).collect()
+    }
+
     /// What is owed, by asset.
     pub fn liabilities(&self) -> BTreeMap<AssetIx, Money> {
         self.funds.iter().map(|(asset, fund)| (*asset, fund.liability)).collect()

@@ -3,8 +3,10 @@
 use crate::command::{CreditSource, DoneStatus, MarginMode, PositionMode};
 use crate::id::{AccountId, AssetIx, Leg, MarketIx, Millis, OrderId, Seq};
 use crate::money::{Money, Price, Quantity, Rate};
+use crate::rulebook::Pending;
 use crate::rules::{Asset, Market};
 use smol_str::SmolStr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// One command in the one order of all commands.
@@ -18,6 +20,8 @@ pub struct Entry {
     pub kind: &'static str,
     /// What to do.
     pub instruction: Instruction,
+    /// The planned change of the rules that this carries out.
+    pub change: Option<NonZeroU64>,
 }
 
 /// Takes entries through the first that is `wanted`, or all there are.
@@ -101,6 +105,10 @@ pub enum Instruction {
     LiquidationFill { order: OrderId, trade: SmolStr, price: Price, quantity: Quantity },
     /// See the command.
     LiquidationDone { order: OrderId, status: DoneStatus },
+    /// See the command.
+    ScheduleRules(Arc<Pending>),
+    /// See the command. `apply_rules` becomes the instruction of the change it carries out.
+    VetoRules { change: Seq, by: SmolStr },
 }
 
 impl Instruction {

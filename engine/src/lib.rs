@@ -4,6 +4,7 @@
 pub mod adl;
 pub mod admission;
 pub mod apportion;
+pub mod canonical;
 pub mod command;
 pub mod conservation;
 pub mod decode;
@@ -21,6 +22,7 @@ pub mod number;
 pub mod oracle;
 pub mod reference;
 pub mod reject;
+pub mod rulebook;
 pub mod rules;
 pub mod scenario;
 pub mod snapshot;

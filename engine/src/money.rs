@@ -66,6 +66,12 @@ macro_rules! figure {
             }
         }
 
+        impl From<$name> for Decimal {
+            fn from(figure: $name) -> Self {
+                figure.0
+            }
+        }
+
         impl std::ops::Neg for $name {
             type Output = Self;
             fn neg(self) -> Self {

@@ -104,6 +104,7 @@ impl Reference {
             fund: self.parts.fund.clone(),
             notices: self.parts.shards.first().map(|shard| shard.notices().clone()).unwrap_or_default(),
             sums: totals.flows(),
+            rulebook: self.flow.rulebook().book().clone(),
         };
         Ok((core, accounts))
     }
@@ -155,6 +156,11 @@ impl Reference {
             }
         }
         Some(view)
+    }
+
+    /// The flow, for what it knows of the rules.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
     }
 
     /// All markets' prices.
@@ -224,7 +230,7 @@ impl Reference {
             totals.merge(shard.totals())?;
         }
         hash.part("sums", &totals.flows());
-        hash.part("flow", &self.flow);
+        self.flow.hash_into(&mut hash);
         hash.part("oracle", &self.parts.oracle);
         hash.part("queue", &self.parts.queue);
         hash.part("fund", &self.parts.fund.hashed());

@@ -80,6 +80,11 @@ codes! {
     DuplicateTrade "duplicate_trade" "this trade has been booked";
     OrderClosed "order_closed" "the order is closed";
     LimitViolated "limit_violated" "the price is worse than the order's limit";
+    AboveCeiling "above_ceiling" "the figure passes the ceiling of the configuration";
+    UnknownChange "unknown_change" "there is no such planned change of the rules";
+    OwnChange "own_change" "a planned change is not for its proposer to veto";
+    TooEarly "too_early" "the time of the planned change has not come";
+    StaleChange "stale_change" "the rules have changed since, and the planned change would loosen more than it said";
 }
 
 /// A refusal: the code, the field it is about, and the figures that show why.

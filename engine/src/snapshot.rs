@@ -14,6 +14,7 @@ use crate::margin::{Account, FundNotice, Shard};
 use crate::number::Sum;
 use crate::oracle::Oracle;
 use crate::reject::Reject;
+use crate::rulebook::Book;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,6 +39,8 @@ pub struct Core {
     pub notices: BTreeMap<AssetIx, FundNotice>,
     /// Revenue, inflow and outflow, which no account shows.
     pub sums: Vec<(AssetIx, [Sum; 3])>,
+    /// Planned changes of the rules. Last, so that what was written before there were any is the same but for its end.
+    pub rulebook: Book,
 }
 
 /// What was written cannot be read.
@@ -55,7 +58,7 @@ impl Core {
     /// Takes the place of a flow after a restart.
     pub fn flow(&self) -> Flow {
         let mut flow = self.flow.clone();
-        flow.count_from(self.events);
+        flow.resume(self.events, self.rulebook.clone(), self.fund.lines());
         flow
     }
 
@@ -64,7 +67,8 @@ impl Core {
         let (rules, staged, _) = self.flow.known();
         let mut rules = rules.clone();
         staged.iter().for_each(|market| rules.put_market(market.clone()));
-        Admission::after(rules, self.seq, self.time)
+        let pending = self.rulebook.pending.clone();
+        Admission::after((rules, self.fund.lines(), pending), self.seq, self.time)
     }
 
     /// The shards with their accounts.
@@ -92,6 +96,7 @@ impl Core {
         let mut hash = StateHash::default();
         hash.part("sums", &self.sums);
         hash.part("flow", &self.flow);
+        self.rulebook.hash_into(&mut hash);
         hash.part("oracle", &self.oracle);
         hash.part("queue", &self.queue);
         hash.part("fund", &self.fund.hashed());

@@ -2,9 +2,10 @@
 
 use crate::command::MarginMode;
 use crate::event::{DegradedReason, MarketState, SourceView};
-use crate::id::{AccountId, Leg, Millis};
+use crate::id::{AccountId, Leg, Millis, Seq};
 use crate::money::{Money, Price, Quantity, Rate};
 use serde::Serialize;
+use serde_json::Value;
 use smol_str::SmolStr;
 
 /// An account in one asset.
@@ -150,6 +151,22 @@ pub struct FundView {
     pub pools: Vec<PoolView>,
     /// Draws on the shared pool, by market that has any or a cap.
     pub draws: Vec<DrawView>,
+}
+
+/// A planned change of the rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingChange {
+    /// Its number: the sequence number of the command that planned it.
+    pub change: Seq,
+    /// It may be carried out from this time on.
+    pub effective_time: Millis,
+    /// Who proposed it.
+    #[serde(skip_serializing_if = "SmolStr::is_empty")]
+    pub by: SmolStr,
+    /// The parameters that it loosens; empty when it loosens none.
+    pub loosens: Vec<SmolStr>,
+    /// The command that it stands for.
+    pub proposal: Value,
 }
 
 /// The balance of one asset: what came in against what is there. `error` is zero.

@@ -5,6 +5,7 @@
 //! those that have nothing left.
 
 use super::share;
+use crate::event::ScoreInputs;
 use crate::id::{AccountId, Leg, MarketIx, Side};
 use crate::margin::{Candidate, Position, Scope, trade};
 use crate::money::{Money, Notional, Price, Quantity, Rate};
@@ -13,6 +14,7 @@ use crate::reject::Reject;
 use crate::rules::{AdlPolicy, Market};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The place of a candidate, and what earlier cuts have left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Cut {
     pub hedged: bool,
     /// What was cut, at the mark.
     pub notional: Notional,
+    /// What the score was computed from.
+    pub inputs: Arc<ScoreInputs>,
 }
 
 /// What an account may know of its place before anything happens.
@@ -167,6 +171,11 @@ impl Ranking {
     /// The side of the positions in it.
     pub fn side(&self) -> Side {
         self.side
+    }
+
+    /// The mark it was made at.
+    pub fn mark(&self) -> Price {
+        self.mark
     }
 
     /// How many there are.
@@ -343,6 +352,16 @@ impl Ranking {
             rank: entry.rank,
             hedged: candidate.hedged,
             notional: market.notional(quantity, self.mark)?,
+            inputs: Arc::new(ScoreInputs {
+                unrealised_pnl: candidate.pnl,
+                cost: candidate.cost,
+                notional: candidate.notional,
+                net_notional: candidate.net_notional,
+                equity: candidate.equity,
+                maintenance_margin: candidate.maintenance,
+                scope_pnl: candidate.scope_pnl,
+                scope_cost: candidate.scope_cost,
+            }),
         })
     }
 

@@ -47,7 +47,6 @@ impl Flow {
         if entries.is_empty() {
             return Ok(());
         }
-        self.list(&entries);
         let entries: Arc<[Entry]> = entries.into();
         let concerned = Concerned::by(&entries);
         if concerned.queue {
@@ -71,7 +70,8 @@ impl Flow {
             let result = agreed.refused.get(&index).map_or(Ok(()), |reject| Err(*reject));
             let shown = facts.iter().take_while(|(of, _)| *of == index).count();
             let shown = facts.drain(..shown).map(|(_, fact)| fact);
-            let done = self.close(entry, result, shown);
+            let enacted = self.enact(entry)?;
+            let done = self.close(entry, result, enacted.into_iter().chain(shown));
             outcome.entries.push(done);
         }
         Ok(())
@@ -95,17 +95,35 @@ impl Flow {
         Ok(agreed)
     }
 
-    fn list(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            match &entry.instruction {
-                Instruction::ListAsset(asset) => Arc::make_mut(&mut self.rules).put_asset(asset.clone()),
-                Instruction::ListMarket(market) if self.rules.market(market.index).is_ok() => {
-                    self.staged.push(market.clone());
-                }
-                Instruction::ListMarket(market) => Arc::make_mut(&mut self.rules).put_market(market.clone()),
-                _ => {}
+    /// What an entry does to the rules: new ones are in force at once, those of a market that is listed from the next tick
+    /// on.
+    fn enact(&mut self, entry: &Entry) -> Result<Option<Fact>, Stop> {
+        let change = entry.change;
+        let fact = match &entry.instruction {
+            Instruction::ListAsset(asset) => {
+                Arc::make_mut(&mut self.rules).put_asset(asset.clone());
+                self.rulebook.put_asset(asset, None, change)
             }
-        }
+            Instruction::ListMarket(market) if self.rules.market(market.index).is_ok() => {
+                self.staged.push(market.clone());
+                self.rulebook.stage(market, change);
+                self.rulebook.carry_out(change);
+                return Ok(None);
+            }
+            Instruction::ListMarket(market) => {
+                Arc::make_mut(&mut self.rules).put_market(market.clone());
+                self.rulebook.put_market(market, &self.rules, change)
+            }
+            Instruction::SetInjectionLine { asset, limit } => {
+                let asset = self.rules.asset(*asset)?;
+                self.rulebook.put_asset(asset, Some(*limit), change)
+            }
+            Instruction::ScheduleRules(pending) => self.rulebook.schedule(pending),
+            Instruction::VetoRules { change, by } => self.rulebook.veto(*change, by),
+            _ => return Ok(None),
+        };
+        self.rulebook.carry_out(change);
+        Ok(Some(fact))
     }
 }
 
@@ -137,6 +155,7 @@ impl Concerned {
                 }
                 Instruction::Observe { .. } | Instruction::FundingRate { .. } => concerned.oracle = true,
                 Instruction::FundCredit { .. } | Instruction::SetInjectionLine { .. } => concerned.fund = true,
+                Instruction::ScheduleRules(_) | Instruction::VetoRules { .. } => {}
                 _ => concerned.shards = true,
             }
         }

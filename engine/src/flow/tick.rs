@@ -22,7 +22,9 @@ impl Flow {
         events: &mut Vec<Event>,
     ) -> Result<(), Stop> {
         for market in std::mem::take(&mut self.staged) {
-            Arc::make_mut(&mut self.rules).put_market(market);
+            Arc::make_mut(&mut self.rules).put_market(market.clone());
+            let fact = self.rulebook.put_market(&market, &self.rules, None);
+            self.tell(entry, [fact], events);
         }
         let (marks, facts) = stations.marks(entry.time).await?;
         self.tell(entry, facts, events);

@@ -28,7 +28,7 @@ impl Fund {
         let barred = self.marks.barred.entry(rules.asset).or_default().scopes();
         let spent = self.marks.spent.entry(rules.asset).or_default();
         let cuts = ranking.select(&rules, quantity, price, barred, spent)?;
-        let (candidates, profit) = (ranking.len(), ranking.profit());
+        let (candidates, profit, mark) = (ranking.len(), ranking.profit(), ranking.mark());
         let name = rules.name.clone();
         self.facts.push(Fact::AdlTriggered {
             market: name.clone(),
@@ -57,6 +57,8 @@ impl Fund {
                 hedged: cut.hedged,
                 notional: cut.notional,
                 fund_balance,
+                mark,
+                inputs: cut.inputs.clone(),
             })));
         }
         Ok(cuts)

@@ -2,7 +2,7 @@
 
 use super::plan::{Plan, share};
 use super::{FundDesk, Order, Queue, VenueState, quote};
-use crate::event::{AdlReason, Fact};
+use crate::event::{AdlReason, Fact, Settled};
 use crate::flow::Stop;
 use crate::fund::{FundReply, FundRequest};
 use crate::id::{AccountId, Leg, LiquidationId, OrderId, Side};
@@ -354,8 +354,25 @@ impl Queue {
             fee,
             surplus,
             shortfall,
+            detail: self.detail(market, deal.signed, surplus, kept_by_fund)?,
         });
         Ok(shortfall.minus(fee)?.minus(kept_by_fund)?)
+    }
+
+    /// What else is told of a settlement that changes a position by `signed`.
+    pub(super) fn detail(
+        &self,
+        market: &Market,
+        signed: Quantity,
+        surplus: Money,
+        kept_by_fund: Money,
+    ) -> Result<Box<Settled>, Reject> {
+        Ok(Box::new(Settled {
+            side: if signed.is_negative() { Side::Sell } else { Side::Buy },
+            mark: self.marks.price(market.index),
+            fund_share: kept_by_fund,
+            account_share: surplus.minus(kept_by_fund)?,
+        }))
     }
 
     pub(super) fn post_trade(&mut self, market: &Market, deal: &Deal, credit: Money) {

@@ -22,7 +22,7 @@ impl Queue {
         let flat: Vec<MarketIx> = self.unwinding.keys().filter(|market| !held(market)).copied().collect();
         for market in flat {
             if let Some(id) = self.unwinding.remove(&market) {
-                self.end_unwinding(id);
+                self.end_unwinding(id)?;
             }
         }
         for position in inventory {
@@ -120,6 +120,7 @@ impl Queue {
             fee: Money::ZERO,
             surplus,
             shortfall,
+            detail: self.detail(market, deal.signed, surplus, surplus)?,
         });
         let (quantity, value, credit) = (deal.signed, deal.value, shortfall.minus(surplus)?);
         let post = |account, quantity, value, credit| Posting::Trade {

@@ -152,11 +152,11 @@ impl Queue {
             } else {
                 Ended::Closed
             };
-            self.end(id, outcome);
+            self.end(id, outcome)?;
             return Ok(None);
         }
         if report.equity > report.maintenance && report.equity >= self.restored_at(report)? {
-            self.end(id, Ended::Restored);
+            self.end(id, Ended::Restored)?;
             return Ok(None);
         }
         Ok(in_tick.then_some(id))
@@ -213,18 +213,23 @@ impl Queue {
         id
     }
 
-    fn end(&mut self, id: LiquidationId, outcome: Ended) {
-        if let Some(done) = self.liquidations.remove(&id) {
-            self.out.facts.push(Fact::LiquidationEnded { liquidation: id, outcome });
+    fn end(&mut self, id: LiquidationId, outcome: Ended) -> Result<(), Reject> {
+        if let Some(done) = self.close(id, outcome)? {
             self.out.postings.push(Posting::End { account: done.account, asset: done.asset, scope: done.scope });
         }
+        Ok(())
     }
 
     /// The fund's account has no flags to clear.
-    pub(super) fn end_unwinding(&mut self, id: LiquidationId) {
-        if self.liquidations.remove(&id).is_some() {
-            self.out.facts.push(Fact::LiquidationEnded { liquidation: id, outcome: Ended::Closed });
-        }
+    pub(super) fn end_unwinding(&mut self, id: LiquidationId) -> Result<(), Reject> {
+        self.close(id, Ended::Closed).map(drop)
+    }
+
+    fn close(&mut self, id: LiquidationId, outcome: Ended) -> Result<Option<Liquidation>, Reject> {
+        let Some(done) = self.liquidations.remove(&id) else { return Ok(None) };
+        let (account, asset) = (done.account.clone(), self.rules.asset(done.asset)?.name.clone());
+        self.out.facts.push(Fact::LiquidationEnded { liquidation: id, outcome, account, asset });
+        Ok(Some(done))
     }
 
     /// The next order's number.

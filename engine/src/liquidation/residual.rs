@@ -3,7 +3,7 @@
 
 use super::execute::{Step, signed};
 use super::{FundDesk, Queue};
-use crate::event::AdlReason;
+use crate::event::{AdlReason, Fact};
 use crate::flow::Stop;
 use crate::fund::{FundReply, FundRequest};
 use crate::id::{AccountId, Leg, Side};
@@ -70,6 +70,14 @@ impl Queue {
             value: -par,
             credit: Money::ZERO,
             liquidates: false,
+        });
+        self.out.facts.push(Fact::TakenOver {
+            liquidation: step.liquidation,
+            account: step.account.clone(),
+            market: market.name.clone(),
+            quantity: -signed,
+            price: plan.bankruptcy,
+            mark: plan.mark,
         });
         if let Some(known) = self.liquidations.get_mut(&step.liquidation) {
             known.taken_over = true;

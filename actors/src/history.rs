@@ -10,6 +10,7 @@ mod contract;
 mod marks;
 mod pages;
 mod reader;
+mod receipts;
 mod record;
 mod running;
 mod sums;
@@ -19,6 +20,7 @@ mod topics;
 pub use about::{About, Topic};
 pub use pages::{DailySum, Filter, Item, Look};
 pub use reader::{Reader, Readers};
+pub use receipts::{CutReceipt, LiquidationReceipt, NotAReceipt, Receipt, ReceiptId, Totals};
 pub use sums::day_of;
 
 use backstop_engine::event::Event;

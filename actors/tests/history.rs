@@ -1,53 +1,17 @@
 //! What readers look up: filtered, resumed, and the same however it was built.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod past;
 mod venue;
 
 use backstop_actors::history::{About, Filter, History, Item, Look, Reader, Topic};
-use backstop_engine::command::Envelope;
-use backstop_engine::event::Event;
 use backstop_engine::flow::EntryOutcome;
 use backstop_engine::id::Seq;
-use backstop_engine::reference::{Options, Reference};
+use past::{Played, events, opened, play, scenarios, written};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use std::path::Path;
 use venue::{files, read};
-
-/// What the engine makes of commands.
-struct Played {
-    engine: Reference,
-    entries: Vec<EntryOutcome>,
-}
-
-fn play(commands: &[Envelope]) -> Played {
-    let mut engine = Reference::new(Options::default());
-    let mut entries = Vec::new();
-    for envelope in commands {
-        entries.extend(engine.submit(&envelope.command, envelope.time.unwrap()));
-    }
-    Played { engine, entries }
-}
-
-/// Every scenario, one after the other; their times do not run backwards within each.
-fn scenarios() -> Vec<Played> {
-    files().iter().map(|path| play(&read(&std::fs::read_to_string(path).unwrap()))).collect()
-}
-
-fn opened(path: &Path, played: &Played) -> History {
-    let mut history = History::open(path).unwrap();
-    history.know(played.engine.admission().rules());
-    history
-}
-
-fn written(path: &Path, played: &Played) -> Reader {
-    let mut history = opened(path, played);
-    for entry in &played.entries {
-        history.take(entry.seq, &entry.events).unwrap();
-    }
-    history.commit().unwrap();
-    Reader::open(path).unwrap()
-}
 
 /// Every row of every table.
 fn tables(path: &Path) -> Vec<(String, Vec<Vec<Value>>)> {
@@ -62,10 +26,6 @@ fn tables(path: &Path) -> Vec<(String, Vec<Vec<Value>>)> {
         statement.query_map([], row).unwrap().map(Result::unwrap).collect()
     };
     names.into_iter().map(|name| (name.clone(), rows(&name))).collect()
-}
-
-fn events(played: &Played) -> impl Iterator<Item = &Event> {
-    played.entries.iter().flat_map(|entry| &entry.events)
 }
 
 fn texts(items: &[Item]) -> Vec<String> {

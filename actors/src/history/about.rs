@@ -48,6 +48,11 @@ impl<'a> About<'a> {
                 account: some(&account.0),
                 ..Self::of_liquidation("liquidation_ended", liquidation.0)
             },
+            Fact::TakenOver { liquidation, account, market, .. } => Self {
+                account: some(&account.0),
+                liquidation: Some(liquidation.0),
+                ..Self::of_market("taken_over", market)
+            },
             Fact::Coverage { liquidation, .. } => Self::of_liquidation("coverage", liquidation.0),
             Fact::Claim { liquidation, .. } => Self::of_liquidation("claim", liquidation.0),
             Fact::FundEntry(entry) => Self {

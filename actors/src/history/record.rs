@@ -60,7 +60,7 @@ impl History {
                 self.add(event, &entry.asset, (DAILY, entry.reason.as_str()), entry.amount.get())?;
             }
             Fact::Deleveraged(cut) => self.sum(event, cut.liquidation, "adl", cut.notional.get())?,
-            Fact::LiquidationStarted { liquidation, account, asset, market, equity, maintenance_margin } => {
+            Fact::LiquidationStarted { liquidation, account, asset, market, equity, maintenance_margin, .. } => {
                 let mut begun = Liquidation::default();
                 (begun.account, begun.asset, begun.market) = (account.0.clone(), asset.clone(), market.clone());
                 (begun.equity, begun.maintenance_margin) = (equity.to_string(), maintenance_margin.to_string());

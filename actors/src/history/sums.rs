@@ -14,6 +14,11 @@ pub fn day_of(time: Millis) -> u64 {
     time.checked_div(DAY_MS).unwrap_or_default()
 }
 
+/// When a day begins.
+pub(super) fn start_of(day: u64) -> Millis {
+    day.saturating_mul(DAY_MS)
+}
+
 /// Asset, day, part, line.
 type Key = (SmolStr, u64, SmolStr, SmolStr);
 

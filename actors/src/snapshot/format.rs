@@ -6,7 +6,8 @@
 //! 10  zero (6)
 //! ```
 //!
-//! Version 1 is the same without what is planned of the rules, which ends the core.
+//! Version 1 lacked what is planned of the rules, which ends the core now, and was taken when fewer events were counted: a
+//! state that went on from it would number its events twice. It is passed over, and the journal replayed.
 //!
 //! Head, core and producers are what `postcard` writes of them; accounts as `backstop_engine::snapshot` says.
 
@@ -14,7 +15,6 @@ use super::{Image, SnapshotError};
 use crate::gateway::KeptProducer;
 use crate::journal::{Hash, Position};
 use backstop_engine::margin::Account;
-use backstop_engine::rulebook::Book;
 use backstop_engine::snapshot::{Core, hash_accounts, read_accounts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -122,6 +122,9 @@ pub enum Fault {
     /// Their checksum is another.
     #[error("its checksum does not match")]
     Sum,
+    /// They were written by a version that counted events in another way.
+    #[error("it is in version {0} of snapshots, which counted fewer events")]
+    Older(u16),
     /// They were written by a newer version.
     #[error("it is in version {0} of snapshots; this program reads versions up to {VERSION}")]
     Newer(u16),
@@ -142,13 +145,12 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Fault> {
         return Err(Fault::Sum);
     }
     let version = start.get(8..).and_then(|rest| rest.first_chunk::<2>()).map(|version| u16::from_le_bytes(*version));
-    let planned = match version {
-        // Nothing was planned yet.
-        Some(1) => postcard::to_stdvec(&Book::default()).map_err(|_| Fault::Form)?,
-        Some(VERSION) => Vec::new(),
-        Some(other) => return Err(Fault::Newer(other)),
+    match version {
+        Some(VERSION) => {}
+        Some(older) if older < VERSION => return Err(Fault::Older(older)),
+        Some(newer) => return Err(Fault::Newer(newer)),
         None => return Err(Fault::Form),
-    };
+    }
     let length = start.get(16..).and_then(|rest| rest.first_chunk::<8>()).map(|length| u64::from_le_bytes(*length));
     let mut rest = rest;
     let mut piece = |length: u64| {
@@ -158,8 +160,7 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Fault> {
     };
     let stated: Stated =
         length.and_then(&mut piece).and_then(|head| postcard::from_bytes(head).ok()).ok_or(Fault::Form)?;
-    let core = piece(stated.core_bytes).map(|core| [core, &planned].concat());
-    let core = core.and_then(|core| postcard::from_bytes(&core).ok()).ok_or(Fault::Form)?;
+    let core = piece(stated.core_bytes).and_then(|core| postcard::from_bytes(core).ok()).ok_or(Fault::Form)?;
     let producers = piece(stated.producers_bytes);
     let producers = producers.and_then(|found| postcard::from_bytes(found).ok()).ok_or(Fault::Form)?;
     let accounts = piece(stated.accounts_bytes).and_then(|found| read_accounts(found).ok()).ok_or(Fault::Form)?;

@@ -35,6 +35,7 @@ use answers::Remembering;
 use backstop_actors::publisher::Progress;
 use backstop_actors::topology::Topology;
 use backstop_engine::id::Seq;
+use backstop_engine::rulebook::Policy;
 use metrics_exporter_prometheus::PrometheusHandle;
 use operations::Operation;
 use problem::{Kind, Problem};
@@ -108,6 +109,7 @@ pub(crate) struct Api {
     pub(crate) doors: Doors,
     answers: Remembering,
     acknowledged: Arc<AtomicU64>,
+    policy: Arc<Policy>,
     streams: stream::Streams,
     signer: Option<Arc<proofs::Signer>>,
 }
@@ -123,6 +125,7 @@ impl Api {
             doors,
             answers: Remembering::default(),
             acknowledged: Arc::default(),
+            policy: Arc::new(config.rules.clone()),
             streams: stream::Streams::new(&config.stream),
             signer: None,
         }

@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 
 /// An account in one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AssetView {
     /// The settlement asset.
     pub asset: SmolStr,
@@ -30,6 +31,7 @@ pub struct AssetView {
 
 /// A position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PositionView {
     /// The market.
     pub market: SmolStr,
@@ -75,6 +77,7 @@ pub struct PositionView {
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccountView {
     /// Its name.
     pub account: AccountId,
@@ -86,6 +89,7 @@ pub struct AccountView {
 
 /// A market's price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MarkView {
     /// The market.
     pub market: SmolStr,
@@ -105,6 +109,7 @@ pub struct MarkView {
 
 /// One pool of a fund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolView {
     /// Its name.
     pub pool: SmolStr,
@@ -122,6 +127,7 @@ pub struct PoolView {
 
 /// What a market has drawn on the shared pool within its window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DrawView {
     /// The market.
     pub market: SmolStr,
@@ -133,6 +139,7 @@ pub struct DrawView {
 
 /// The fund of one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FundView {
     /// The asset.
     pub asset: SmolStr,
@@ -158,6 +165,7 @@ pub struct FundView {
 
 /// How near auto-deleveraging is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WarningLevel {
     /// No move of less than 15 % exhausts what the fund may give.
@@ -170,6 +178,7 @@ pub enum WarningLevel {
 
 /// How near a market is to auto-deleveraging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WarningView {
     /// The market.
     pub market: SmolStr,
@@ -193,6 +202,7 @@ pub struct WarningView {
 
 /// A planned change of the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PendingChange {
     /// Its number: the sequence number of the command that planned it.
     pub change: Seq,
@@ -209,6 +219,7 @@ pub struct PendingChange {
 
 /// The balance of one asset: what came in against what is there. `error` is zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AssetBalance {
     /// The asset.
     pub asset: SmolStr,
@@ -232,6 +243,7 @@ pub struct AssetBalance {
 
 /// The balance of one market: Σ quantity, which is zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MarketBalance {
     /// The market.
     pub market: SmolStr,
@@ -243,6 +255,7 @@ pub struct MarketBalance {
 
 /// Both balances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Conservation {
     /// By asset.
     pub assets: Vec<AssetBalance>,

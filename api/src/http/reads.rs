@@ -57,7 +57,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "/v1/fund/{asset}/ledger",
             "fund",
             "Every movement of its cash, hash-chained",
-            Json(shapes::ledger),
+            Json(shapes::events),
             || web::to(ledger),
         )
         .with(&[ASSET, CURSOR, LIMIT, MARKET, ACCOUNT, FROM, TO])
@@ -69,7 +69,7 @@ pub(super) fn operations() -> Vec<Operation> {
             web::to(liquidations)
         })
         .with(&[CURSOR, LIMIT, MARKET, ACCOUNT, FROM, TO]),
-        read("/v1/adl", "tapes", "Every deleveraging, none sampled away", Json(shapes::adl), || web::to(adl))
+        read("/v1/adl", "tapes", "Every deleveraging, none sampled away", Json(shapes::events), || web::to(adl))
             .with(&[CURSOR, LIMIT, MARKET, ACCOUNT, FROM, TO]),
         read("/v1/conservation", "proof", "What came in against what is there", Json(shapes::conservation), || {
             web::to(conservation)
@@ -199,7 +199,7 @@ async fn fund(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem
     Ok(at(seq, view))
 }
 
-async fn look(api: &Api, look: Look, given: &Given) -> Result<HttpResponse, Problem> {
+pub(super) async fn look(api: &Api, look: Look, given: &Given) -> Result<HttpResponse, Problem> {
     let limit = usize::try_from(given.whole("limit").unwrap_or(PAGE)).unwrap_or(usize::MAX);
     let read = Read { look, after: given.whole("cursor").unwrap_or(0), limit };
     let (seq, items, more) = api.topology.publisher.read(read).await??;

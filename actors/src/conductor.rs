@@ -16,6 +16,7 @@ use backstop_engine::flow::{BatchOutcome, Flow, Stop};
 use backstop_engine::hash::StateHash;
 use backstop_engine::id::{AccountId, Millis, Seq};
 use backstop_engine::instruction::{Entry, Instruction, take_through};
+use backstop_engine::rulebook::Rulebook;
 use backstop_engine::rules::{Market, Rules};
 use backstop_engine::snapshot::Core;
 use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
@@ -259,8 +260,7 @@ async fn figures(
 ) -> Result<TickFigures, Stop> {
     let time = outcome.entries.last().map_or(0, |entry| entry.time);
     let (balance, _) = floor.conservation(rules.clone(), false).await?;
-    let names: Vec<String> = rules.assets().iter().map(|asset| asset.name.to_string()).collect();
-    let funds = floor.fund.call(move |fund| names.iter().filter_map(|name| fund.view(name)).collect()).await?;
+    let funds = floor.fund_views(rules).await?;
     let ages = floor.oracle.call(move |oracle| oracle.ages(time)).await?;
     Ok(TickFigures { took, time, balance, funds, ages, open: floor.open().await?, examined: outcome.examined })
 }
@@ -275,6 +275,8 @@ pub enum Query {
     Marks,
     /// A fund.
     Fund(String),
+    /// All funds.
+    Funds,
     /// The balance, from the running sums, or computed anew.
     Conservation {
         /// Anew?
@@ -282,6 +284,8 @@ pub enum Query {
     },
     /// The rules in force, and all prices.
     Rules,
+    /// The rules in force, their hash, and what is planned.
+    Rulebook,
     /// The state hash.
     Status,
 }
@@ -296,10 +300,14 @@ pub enum Answer {
     Marks(Vec<MarkView>),
     /// To `Fund`.
     Fund(Option<FundView>),
+    /// To `Funds`, in the order of listing.
+    Funds(Vec<FundView>),
     /// To `Conservation`: and are the sums and the fund's books sound?
     Conservation(Conservation, bool),
     /// To `Rules`.
     Rules(Arc<Rules>, Vec<MarkView>),
+    /// To `Rulebook`.
+    Rulebook(Arc<Rules>, Rulebook),
     /// To `Status`.
     Status {
         /// The state hash.
@@ -340,6 +348,10 @@ impl Handler<Ask> for Conductor {
         let flow = self.work.as_ref().map(|work| &work.flow);
         let rules = flow.map(|flow| flow.rules().clone()).unwrap_or_default();
         let events = flow.map_or(0, Flow::events);
+        let rulebook = match (&ask.0, &self.work) {
+            (Query::Rulebook, Some(work)) => Some(work.flow.rulebook().clone()),
+            _ => None,
+        };
         let hash = match (&ask.0, &self.work, &self.hashed) {
             (Query::Status, _, Some((at, text))) if *at == seq => Hash::Known(text.clone()),
             (Query::Status, Some(work), _) => {
@@ -349,7 +361,12 @@ impl Handler<Ask> for Conductor {
             }
             _ => Hash::Begun(StateHash::default()),
         };
-        let work = async move { answer(ask.0, floor, rules, hash).await };
+        let work = async move {
+            match rulebook {
+                Some(rulebook) => Ok(Answer::Rulebook(rules, rulebook)),
+                None => answer(ask.0, floor, rules, hash).await,
+            }
+        };
         AtomicResponse::new(Box::pin(work.into_actor(self).map(move |answer, conductor, _| {
             let answer = answer?;
             if let Answer::Status { state_hash, .. } = &answer {
@@ -374,11 +391,14 @@ async fn answer(query: Query, mut floor: Floor, rules: Arc<Rules>, hash: Hash) -
         Query::Accounts(ids) => Answer::Accounts(floor.accounts_of(ids).await?),
         Query::Marks => Answer::Marks(floor.mark_views().await?),
         Query::Fund(asset) => Answer::Fund(floor.fund_view(asset).await?),
+        Query::Funds => Answer::Funds(floor.fund_views(&rules).await?),
         Query::Conservation { audit } => {
             let (balance, sound) = floor.conservation(rules, audit).await?;
             Answer::Conservation(balance, sound)
         }
         Query::Rules => Answer::Rules(rules, floor.mark_views().await?),
+        // Answered before; without a flow the daemon is stopping.
+        Query::Rulebook => Answer::Rulebook(rules, Rulebook::default()),
         Query::Status => {
             let state_hash = match hash {
                 Hash::Known(text) => text,

@@ -149,6 +149,15 @@ impl Floor {
         self.fund.call(move |fund| fund.view(&asset)).await
     }
 
+    /// All funds.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn fund_views(&self, rules: &Rules) -> Result<Vec<FundView>, Stop> {
+        let names: Vec<String> = rules.assets().iter().map(|asset| asset.name.to_string()).collect();
+        self.fund.call(move |fund| names.iter().filter_map(|name| fund.view(name)).collect()).await
+    }
+
     /// The balance of everything under the rules in force, and are the books sound? `audit` computes the sums anew.
     ///
     /// # Errors

@@ -19,11 +19,12 @@ use crate::station::Depth;
 use crate::telemetry::Admissions;
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use backstop_engine::admission::Admission;
-use backstop_engine::command::Envelope;
+use backstop_engine::command::{Command, Envelope};
 use backstop_engine::decode::Malformed;
 use backstop_engine::flow::BatchOutcome;
 use backstop_engine::id::{Millis, Seq};
 use backstop_engine::reject::{Code, Reject};
+use backstop_engine::rulebook::Policy;
 use lifecycle::Snapshots;
 use producers::{Known, Producers};
 use smol_str::SmolStr;
@@ -74,7 +75,7 @@ pub type Read = Result<Envelope, Malformed>;
 
 #[derive(Message)]
 #[rtype(result = "Result<Vec<Answer>, Refusal>")]
-struct Submit(Vec<Read>);
+struct Submit(Vec<Read>, SmolStr);
 
 /// What stands at a place of a submission until its batch is applied.
 enum Slot {
@@ -119,6 +120,8 @@ pub struct GatewayConfig {
     pub accepts_time: bool,
     /// Emits a tick so often; none when a scenario writes its own.
     pub mark_interval: Option<Duration>,
+    /// What is held back of changes of the rules. Nothing of it is state: what it decides is in the journal.
+    pub policy: Policy,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     /// Looked at before anything is taken; none where nothing is kept.
@@ -182,8 +185,18 @@ impl Gateway {
         (self.config.clock)()
     }
 
-    /// Gives a command that came at `now` its place in the pending batch.
-    fn place(&mut self, read: Read, now: Millis) -> Slot {
+    /// Has planned changes of the rules carried out whose time has come.
+    fn apply_due(&mut self, now: Millis) {
+        while let Some(change) = self.admission.due(now.max(self.admission.last_time())) {
+            let envelope =
+                Envelope { command: Command::ApplyRules { change }, time: None, producer: None, number: None };
+            let Slot::Entry(_) = self.place(Ok(envelope), now, "") else { return };
+            self.pending.waiters.push(Waiter { slots: vec![Slot::Entry(None)], reply: oneshot::channel().0 });
+        }
+    }
+
+    /// Gives a command that `by` has sent and that came at `now` its place in the pending batch.
+    fn place(&mut self, read: Read, now: Millis, by: &str) -> Slot {
         let envelope = match read {
             Ok(envelope) => envelope,
             Err(malformed) => return Slot::Done(Answer::malformed(&malformed)),
@@ -209,8 +222,10 @@ impl Gateway {
             Some(_) => return Slot::Done(Answer::malformed(&Malformed::new(Code::UnknownField, "time"))),
             None => now.max(self.admission.last_time()),
         };
-        match self.admission.admit(&command, time) {
-            Ok(entry) => {
+        let reviewed = self.config.policy.review(&self.admission, command, time, by);
+        let admitted = reviewed.and_then(|command| Ok((self.admission.admit(&command, time)?, command)));
+        match admitted {
+            Ok((entry, command)) => {
                 self.pending.batch.commands.push(Written::Command { time, command, numbered: numbered.clone() });
                 self.pending.batch.entries.push(entry);
                 self.take_number(numbered.as_ref());
@@ -311,8 +326,10 @@ impl Handler<Submit> for Gateway {
             return Box::pin(async move { Err(refusal) });
         }
         let now = self.now();
-        self.pending.batch.reserve(submit.0.len());
-        let slots: Vec<Slot> = submit.0.into_iter().map(|read| self.place(read, now)).collect();
+        let Submit(reads, by) = submit;
+        self.apply_due(now);
+        self.pending.batch.reserve(reads.len());
+        let slots: Vec<Slot> = reads.into_iter().map(|read| self.place(read, now, &by)).collect();
         let answers = self.enlist(slots);
         Box::pin(async { answers.await.map_err(|_| Refusal::Halted) })
     }

@@ -29,6 +29,7 @@ fn started(root: &Path) -> (Result<Replayed, Refusal>, Option<Halt>) {
         let (data, _) = DataDir::open(root).unwrap();
         let Recovered { start, journal, history, .. } = data.recover().unwrap();
         let gateway = GatewayConfig {
+            policy: Default::default(),
             accepts_time: false,
             mark_interval: None,
             clock: Arc::new(|| 1),

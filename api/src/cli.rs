@@ -35,6 +35,47 @@ pub(crate) enum Command {
     Snapshot(Snapshot),
     /// Build what readers look up anew from the journal.
     Reindex(Reindex),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Make an API key: prints a secret or token, and the lines of the configuration that take it.
+    Key(Key),
+}
+
+/// What is asked of the configuration.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Config {
+    /// Can it be used? 0, or 78 and why not.
+    Check(Settings),
+    /// Print every value that is in force, and where it comes from.
+    Print(Settings),
+}
+
+/// Which key is made.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Key {
+    /// Its name, as logs and rule changes show it.
+    pub(crate) id: String,
+    /// What it may do.
+    #[arg(long, value_enum, default_value_t = Role::Venue)]
+    pub(crate) role: Role,
+    /// The account it reads, with `--role account`.
+    #[arg(long, required_if_eq("role", "account"))]
+    pub(crate) account: Option<String>,
+    /// A bearer token instead of a secret to sign with.
+    #[arg(long)]
+    pub(crate) token: bool,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Reads one account.
+    Account,
+    /// Reads accounts, sends commands.
+    Venue,
+    /// Reads accounts, changes rules and capital.
+    Operator,
 }
 
 /// What to do with a journal.
@@ -106,26 +147,76 @@ pub(crate) struct Keep {
     pub(crate) min_free_mb: u64,
 }
 
-/// How the daemon listens and works.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Serve {
+/// Flags of the daemon; what is not given comes from the environment, the file, or the defaults.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Settings {
+    /// A configuration file (TOML); see backstop.toml for every name and its default.
+    #[arg(long, env = "BACKSTOP_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Where everything is kept.
-    #[arg(long, env = "BACKSTOP__DATA_DIR", default_value = DATA_DIR)]
-    pub(crate) data_dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) keep: Keep,
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
     /// Where the API listens.
-    #[arg(long, env = "BACKSTOP__LISTEN", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
-    /// Where metrics and health are shown.
-    #[arg(long, env = "BACKSTOP__ADMIN", default_value = "127.0.0.1:9464")]
-    pub(crate) admin: SocketAddr,
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where metrics, health and operator commands are served.
+    #[arg(long)]
+    admin: Option<SocketAddr>,
     /// Margin shards, 1 to 16. Results do not depend on it.
-    #[arg(long, env = "BACKSTOP__SHARDS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
-    pub(crate) shards: u8,
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+    shards: Option<u8>,
     /// Milliseconds between the ticks that the daemon emits itself; 0 for none.
-    #[arg(long, env = "BACKSTOP__MARK_INTERVAL_MS", default_value_t = 1_000)]
-    pub(crate) mark_interval_ms: u64,
+    #[arg(long)]
+    mark_interval_ms: Option<u64>,
+    /// Take a snapshot after so many batches; 0 for never.
+    #[arg(long)]
+    snapshot_batches: Option<u64>,
+    /// Take a snapshot after so many seconds, if anything has happened; 0 for never.
+    #[arg(long)]
+    snapshot_seconds: Option<u64>,
+    /// Snapshots to keep; older ones are removed.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    snapshots_kept: Option<u16>,
+    /// Turn commands away when fewer mebibytes than this are free on the disk.
+    #[arg(long)]
+    min_free_mb: Option<u64>,
+}
+
+impl Settings {
+    /// What was given, by the name in the configuration.
+    pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let flags = [
+            ("data_dir", self.data_dir.as_ref().map(path)),
+            ("listen", self.listen.map(|address| address.to_string())),
+            ("admin", self.admin.map(|address| address.to_string())),
+            ("shards", self.shards.map(|count| count.to_string())),
+            ("mark_interval_ms", self.mark_interval_ms.map(|ms| ms.to_string())),
+            ("snapshot_batches", self.snapshot_batches.map(|count| count.to_string())),
+            ("snapshot_seconds", self.snapshot_seconds.map(|count| count.to_string())),
+            ("snapshots_kept", self.snapshots_kept.map(|count| count.to_string())),
+            ("min_free_mb", self.min_free_mb.map(|count| count.to_string())),
+        ];
+        flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+impl From<&crate::config::Config> for Keep {
+    fn from(config: &crate::config::Config) -> Self {
+        Self {
+            snapshot_batches: config.snapshot_batches,
+            snapshot_seconds: config.snapshot_seconds,
+            snapshots_kept: config.snapshots_kept,
+            min_free_mb: config.min_free_mb,
+        }
+    }
+}
+
+/// The daemon.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 }
 
 /// The order of low and high inside a bar, which no candle tells.

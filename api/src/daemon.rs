@@ -1,13 +1,15 @@
 //! The daemon: actors, API and admin listener, until a signal or a halt.
 
-use crate::cli::{Keep, Serve};
-use crate::http::{self, Api, Intake, Phase};
+use crate::cli::{Keep, Serve, Settings};
+use crate::config::{Config, Unusable};
+use crate::http::{self, Api, Doors, Keys, Phase, TlsError};
 use crate::store::{self, Store};
 use backstop_actors::data_dir::DataError;
 use backstop_actors::gateway::GatewayConfig;
 use backstop_actors::halt::{Halt, HaltSender};
 use backstop_actors::telemetry;
 use backstop_actors::topology::StartError;
+use backstop_engine::rulebook::Policy;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing_subscriber::EnvFilter;
 
 /// What keeps the daemon from starting or going on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,15 @@ pub(crate) enum DaemonError {
     /// The journal could not be replayed; the halt says why.
     #[error("the journal could not be replayed")]
     Replay,
+    /// The configuration cannot be used.
+    #[error("configuration: {0}")]
+    Config(#[from] Unusable),
+    /// A key cannot be used.
+    #[error("configuration: keys: {0}")]
+    Keys(String),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(TlsError),
     /// It had to stop.
     #[error("halted: {0}")]
     Halted(#[from] Halt),
@@ -59,19 +71,31 @@ impl DaemonError {
             Self::Halted(Halt::JournalCorrupt(error)) => store::journal_code(error),
             Self::Halted(Halt::StateDiverged { .. }) | Self::Start(StartError::State(_)) => crate::exit::CORRUPT,
             Self::Data(error) => store::code(error),
+            Self::Config(_) | Self::Keys(_) | Self::Tls(TlsError::Unusable(_)) => crate::exit::CONFIG,
+            Self::Tls(TlsError::Io(_)) => crate::exit::IO,
             _ => crate::exit::SOFTWARE,
         }
     }
 }
 
+impl From<TlsError> for DaemonError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 /// What a daemon is started with. It takes its listeners, so that a caller can bind port 0.
 pub(crate) struct Setup<'a> {
+    pub(crate) config: &'a Config,
+    /// Where the configuration is read again from; none where it is not.
+    pub(crate) settings: Option<&'a Settings>,
     pub(crate) store: Option<(Store, &'a Keep)>,
     pub(crate) api: TcpListener,
     pub(crate) admin: TcpListener,
     pub(crate) shards: usize,
     pub(crate) accepts_time: bool,
     pub(crate) mark_interval: Option<Duration>,
+    pub(crate) set_log: Option<SetLog>,
 }
 
 /// Binds an address.
@@ -79,16 +103,30 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, DaemonError> {
     TcpListener::bind(address).map_err(|error| DaemonError::Listen { address, error })
 }
 
-/// Logs go to standard error; `BACKSTOP_LOG` says which.
-pub(crate) fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BACKSTOP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,actix_server=warn,actix_http=off"));
+/// Takes another log filter.
+pub(crate) type SetLog = Box<dyn Fn(&str) -> bool + Send>;
+
+fn filter(levels: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    // The variable goes before the configuration, as it did when there was none.
+    let named = std::env::var("BACKSTOP_LOG").ok().filter(|levels| !levels.is_empty());
+    EnvFilter::builder().parse(named.as_deref().unwrap_or(levels))
+}
+
+/// What is logged where nothing is configured.
+pub(crate) const LOG: &str = "info,actix_server=warn,actix_http=off";
+
+/// Logs go to standard error.
+pub(crate) fn log(levels: &str) -> SetLog {
+    let filtered = filter(levels).unwrap_or_else(|_| EnvFilter::new(LOG));
     let logger = tracing_subscriber::fmt()
-        .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filtered)
+        .with_filter_reloading();
+    let handle = logger.reload_handle();
     // A second daemon in one process keeps the first one's log.
     let _ = logger.try_init();
+    Box::new(move |levels| filter(levels).is_ok_and(|filtered| handle.reload(filtered).is_ok()))
 }
 
 fn recorder() -> Result<PrometheusHandle, DaemonError> {
@@ -108,8 +146,8 @@ fn system_millis() -> u64 {
 }
 
 /// How a gateway works that nothing is kept for.
-pub(crate) fn gateway(accepts_time: bool, mark_interval: Option<Duration>) -> GatewayConfig {
-    GatewayConfig { accepts_time, mark_interval, clock: Arc::new(system_millis), room: None, snapshots: None }
+pub(crate) fn gateway(accepts_time: bool, mark_interval: Option<Duration>, policy: Policy) -> GatewayConfig {
+    GatewayConfig { accepts_time, mark_interval, policy, clock: Arc::new(system_millis), room: None, snapshots: None }
 }
 
 /// Runs until `stop` resolves or the actors halt. `ready` is called when requests are served.
@@ -123,10 +161,15 @@ pub(crate) async fn run(
 ) -> Result<(), DaemonError> {
     let metrics = recorder()?;
     let (halt, mut halted) = HaltSender::channel();
-    let opened = store::start(setup.shards, gateway(setup.accepts_time, setup.mark_interval), setup.store, &halt)?;
+    let how = gateway(setup.accepts_time, setup.mark_interval, setup.config.rules.clone());
+    let opened = store::start(setup.shards, how, setup.store, &halt)?;
     let phase = Phase::default();
-    let api = Api { topology: opened.topology.clone(), phase: phase.clone(), intake: Intake::default() };
-    let admin = http::serve_admin(setup.admin, api.clone(), metrics)?;
+    let config = setup.config;
+    let keys = Keys::load(&config.keys, &config.auth).map_err(DaemonError::Keys)?;
+    let doors = Doors::new(&config.limits);
+    let api = Api::new(opened.topology.clone(), phase.clone(), keys.clone(), doors.clone(), config);
+    warn_if_open(config, &[setup.api.local_addr()?, setup.admin.local_addr()?]);
+    let admin = http::serve_admin(setup.admin, api.clone(), metrics, config)?;
     let admin_handle = admin.handle();
     drop(actix::spawn(admin));
     let mut stop = std::pin::pin!(stop);
@@ -138,7 +181,10 @@ pub(crate) async fn run(
         caught_up = opened.catch_up(&halt, &mut halted) => caught_up?,
     };
     topology.gateway.serve();
-    let server = http::serve_api(setup.api, api)?;
+    let server = http::serve_api(setup.api, api, config)?;
+    if let (Some(settings), Some(set_log)) = (setup.settings, setup.set_log) {
+        drop(actix::spawn(reload(settings.clone(), config.clone(), keys, doors, set_log)));
+    }
     let handle = server.handle();
     drop(actix::spawn(server));
     phase.serving();
@@ -189,23 +235,75 @@ pub(crate) async fn signal() {
     }
 }
 
+/// Says what is open to whom while there is no key.
+fn warn_if_open(config: &Config, addresses: &[SocketAddr]) {
+    if !config.keys.is_empty() {
+        return;
+    }
+    for address in addresses {
+        if address.ip().is_loopback() {
+            tracing::warn!(%address, "NO KEYS ARE CONFIGURED: whoever reaches this loopback address may do anything");
+        } else {
+            tracing::warn!(%address, "NO KEYS ARE CONFIGURED: this address is open to others than this machine, so it serves public reads only");
+        }
+    }
+}
+
+/// At each SIGHUP, reads the configuration again and takes what may change while the daemon runs.
+async fn reload(settings: Settings, running: Config, keys: Keys, doors: Doors, set_log: SetLog) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        let taken = Config::load(&settings).map_err(DaemonError::from).and_then(|fresh| {
+            keys.reload(&fresh.keys, &fresh.auth).map_err(DaemonError::Keys)?;
+            Ok(fresh)
+        });
+        match taken {
+            Err(reason) => tracing::error!(%reason, "the configuration cannot be used; the one before stays in force"),
+            Ok(fresh) => {
+                doors.reload(&fresh.limits);
+                if !set_log(&fresh.log) {
+                    tracing::error!(log = fresh.log, "the log levels cannot be used; those before stay in force");
+                }
+                let rest = |config: &Config| Config {
+                    keys: Vec::new(),
+                    auth: running.auth.clone(),
+                    limits: running.limits.clone(),
+                    log: String::new(),
+                    ..config.clone()
+                };
+                if rest(&fresh) != rest(&running) {
+                    tracing::warn!("what else has changed in the configuration waits for a restart");
+                }
+                tracing::info!(keys = fresh.keys.len(), "the configuration was read again");
+            }
+        }
+    }
+}
+
 /// `backstop serve`.
 pub(crate) fn serve(options: &Serve) -> ExitCode {
-    log();
-    let done = listen(options);
+    let config = match Config::load(&options.settings) {
+        Ok(config) => config,
+        Err(error) => return crate::ended(Err(DaemonError::from(error)), DaemonError::code),
+    };
+    let set_log = log(&config.log);
+    let done = listen(&options.settings, &config, set_log);
     if done.is_ok() {
         tracing::info!("stopped");
     }
     crate::ended(done, DaemonError::code)
 }
 
-fn listen(options: &Serve) -> Result<(), DaemonError> {
-    let (api, admin) = (bind(options.listen)?, bind(options.admin)?);
+fn listen(settings: &Settings, config: &Config, set_log: SetLog) -> Result<(), DaemonError> {
+    let (api, admin) = (bind(config.listen)?, bind(config.admin)?);
     let (listen, admin_at) = (api.local_addr()?, admin.local_addr()?);
-    let (shards, data_dir) = (usize::from(options.shards), options.data_dir.display());
-    let store = Some((store::open(&options.data_dir)?, &options.keep));
-    let mark_interval = (options.mark_interval_ms > 0).then(|| Duration::from_millis(options.mark_interval_ms));
-    let setup = Setup { store, api, admin, shards, accepts_time: false, mark_interval };
+    let (shards, data_dir) = (usize::from(config.shards), config.data_dir.display());
+    let keep = Keep::from(config);
+    let store = Some((store::open(&config.data_dir)?, &keep));
+    let mark_interval = (config.mark_interval_ms > 0).then(|| Duration::from_millis(config.mark_interval_ms));
+    let (settings, set_log, accepts_time) = (Some(settings), Some(set_log), false);
+    let setup = Setup { config, settings, store, api, admin, shards, accepts_time, mark_interval, set_log };
     let ready = move || tracing::info!(api = %listen, admin = %admin_at, shards, data_dir = %data_dir, "serving");
     actix::System::new().block_on(run(setup, ready, signal()))
 }

@@ -1,13 +1,16 @@
 //! Backstop: the engine that stands behind a derivatives venue when prices crash.
 
 mod cli;
+mod config;
 mod daemon;
 mod demo;
 mod http;
 mod journal;
+mod keygen;
 mod offline;
 mod play;
 mod scenario;
+mod settings;
 mod store;
 
 use clap::Parser;
@@ -54,5 +57,7 @@ fn main() -> ExitCode {
         cli::Command::Journal(what) => journal::run(&what),
         cli::Command::Snapshot(options) => offline::snapshot(&options),
         cli::Command::Reindex(options) => offline::reindex(&options),
+        cli::Command::Config(what) => settings::run(&what),
+        cli::Command::Key(options) => keygen::run(&options),
     }
 }

@@ -5,6 +5,7 @@ use crate::daemon::{self, DaemonError};
 use crate::store::{self, Store};
 use backstop_actors::halt::HaltSender;
 use backstop_actors::snapshot::{SnapshotError, Taken};
+use backstop_engine::rulebook::Policy;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ const KEEP: Keep = Keep { snapshot_batches: 0, snapshot_seconds: 0, snapshots_ke
 
 /// `backstop snapshot`.
 pub(crate) fn snapshot(options: &Snapshot) -> ExitCode {
-    daemon::log();
+    drop(daemon::log(daemon::LOG));
     let done = match (&options.admin, &options.data_dir) {
         (Some(admin), _) => remote(*admin),
         (None, Some(root)) => local(root),
@@ -70,7 +71,7 @@ fn local(root: &Path) -> Result<(), OfflineError> {
 
 /// `backstop reindex`.
 pub(crate) fn reindex(options: &Reindex) -> ExitCode {
-    daemon::log();
+    drop(daemon::log(daemon::LOG));
     let done = store::open_without_history(&options.data_dir).map_err(DaemonError::from);
     let done = done.map_err(OfflineError::from).and_then(|store| caught_up(store, false));
     crate::ended(done.map(drop), OfflineError::code)
@@ -80,7 +81,7 @@ pub(crate) fn reindex(options: &Reindex) -> ExitCode {
 fn caught_up(store: Store, takes_snapshot: bool) -> Result<Option<Taken>, OfflineError> {
     actix::System::new().block_on(async {
         let (halt, mut halted) = HaltSender::channel();
-        let opened = store::start(1, daemon::gateway(false, None), Some((store, &KEEP)), &halt)?;
+        let opened = store::start(1, daemon::gateway(false, None, Policy::default()), Some((store, &KEEP)), &halt)?;
         let (topology, _data) = opened.catch_up(&halt, &mut halted).await?;
         topology.gateway.serve();
         let work = async {

@@ -1,6 +1,7 @@
 //! `backstop demo`: a fresh daemon on free ports, and the demo against it through its own API.
 
 use crate::cli::Demo;
+use crate::config::Config;
 use crate::daemon::{self, DaemonError, Setup};
 use crate::demo;
 use crate::store;
@@ -35,7 +36,7 @@ impl PlayError {
 
 /// Plays it: 0, or why it could not.
 pub(crate) fn demo(options: Demo) -> ExitCode {
-    daemon::log();
+    drop(daemon::log(daemon::LOG));
     crate::ended(play(options), PlayError::code)
 }
 
@@ -55,7 +56,9 @@ fn play(options: Demo) -> Result<(), PlayError> {
         }
         None => None,
     };
-    let setup = Setup { store, api, admin, shards, accepts_time: true, mark_interval: None };
+    let config = Config::defaults().map_err(DaemonError::from)?;
+    let (settings, accepts_time, mark_interval, set_log) = (None, true, None, None);
+    let setup = Setup { config: &config, settings, store, api, admin, shards, accepts_time, mark_interval, set_log };
     let (result, played) = oneshot::channel();
     let start = move || {
         std::thread::spawn(move || {

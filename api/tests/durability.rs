@@ -428,12 +428,19 @@ fn a_directory_of_format_1_is_read() {
     let lines = |name: &str| std::fs::read_to_string(golden.join(name)).unwrap();
     let expected: Value = serde_json::from_str(&lines("expected.json")).unwrap();
     let answers: Vec<Value> = lines("answers.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // First everything is replayed, for there is no history yet; then it begins from the snapshot.
-    for snapshot in [r#"snapshot="none""#, r#"snapshot="31""#] {
+    // Its snapshot is of a version that counted fewer events: it is passed over, and everything is replayed. So events are
+    // numbered anew, and bear the hash of the rules; what happened is the same.
+    let same = |mut answers: Vec<Value>| {
+        for event in answers.iter_mut().filter_map(|answer| answer["events"].as_array_mut()).flatten() {
+            event.as_object_mut().unwrap().retain(|field, _| field != "seq" && field != "rules");
+        }
+        answers
+    };
+    for _ in 0..2 {
         let daemon = Daemon::over(&data, &STILL);
         assert_eq!(daemon.state_hash(), expected["state_hash"].as_str().unwrap());
-        assert_eq!(daemon.send(&lines("commands.ndjson")), answers);
+        assert_eq!(same(daemon.send(&lines("commands.ndjson"))), same(answers.clone()));
         let (_, log) = daemon.end_by("KILL");
-        assert!(log.contains(snapshot), "{log}");
+        assert!(log.contains(r#"snapshot="none""#) && log.contains("this snapshot cannot be used"), "{log}");
     }
 }

@@ -43,13 +43,13 @@ pub(crate) struct Connection {
 impl Requests {
     /// Asks for a path.
     pub(crate) fn get(&mut self, path: &str) -> io::Result<()> {
-        self.0.write_all(format!("GET {path} HTTP/1.1\r\nhost: backstop\r\n\r\n").as_bytes())
+        self.0.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
     }
 
     /// Sends a body.
     pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> io::Result<()> {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: backstop\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         let mut whole = Vec::with_capacity(head.len() + body.len());

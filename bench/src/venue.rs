@@ -79,7 +79,14 @@ pub(crate) fn with<T>(
     let Kept { data, start, journal, history } = kept;
     let done = System::new().block_on(async {
         let clock = Arc::new(now);
-        let gateway = GatewayConfig { accepts_time: false, mark_interval: None, clock, room: None, snapshots: None };
+        let gateway = GatewayConfig {
+            accepts_time: false,
+            mark_interval: None,
+            policy: Default::default(),
+            clock,
+            room: None,
+            snapshots: None,
+        };
         let plan = Plan { shards, placement, shows_accounts: false, gateway, start, journal, history };
         let topology = topology::start(plan, &halt)?;
         topology.gateway.serve();

@@ -10,7 +10,14 @@
 //! | `pro_rata` | all winners by size, largest remainder | arXiv 2512.01112 |
 //! | `leverage_water_filling` | the highest leverage lowered until level | arXiv 2603.15963 |
 
+mod absorption;
 mod ranking;
 mod share;
+mod warning;
 
+#[cfg(test)]
+mod tests;
+
+pub use absorption::Absorption;
 pub use ranking::{Cut, Ranked, Ranking, Standing, Standings};
+pub use warning::warning;

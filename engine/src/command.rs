@@ -18,6 +18,7 @@ use smol_str::SmolStr;
 
 /// Cross or isolated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MarginMode {
     /// The wallet stands behind all positions together.
@@ -28,6 +29,7 @@ pub enum MarginMode {
 
 /// One position a market, or a long and a short one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PositionMode {
     /// One net position a market.
@@ -38,6 +40,7 @@ pub enum PositionMode {
 
 /// Where a credit of the fund comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CreditSource {
     /// The venue's first endowment.
@@ -50,6 +53,7 @@ pub enum CreditSource {
 
 /// How an external order ended without filling more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DoneStatus {
     /// Its time ran out.
@@ -65,6 +69,7 @@ pub enum DoneStatus {
 /// Its binary form in the journal is the place of the variant and the fields in their order: variants and fields are only
 /// ever added at the end, or under a new version of the journal's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of INTERFACE, documented with the API")]
 pub enum Command {
@@ -107,6 +112,7 @@ pub enum Command {
     /// The external venue filled (part of) a liquidation order.
     LiquidationFill {
         #[serde(serialize_with = "crate::id::order_text")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         order: OrderId,
         trade: SmolStr,
         price: Price,
@@ -115,6 +121,7 @@ pub enum Command {
     /// The order will fill no more.
     LiquidationDone {
         #[serde(serialize_with = "crate::id::order_text")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         order: OrderId,
         status: DoneStatus,
     },
@@ -138,6 +145,7 @@ pub enum Command {
 
 /// A trade of the matching engine; both sides apply or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fill {
     /// The market.
     pub market: SmolStr,

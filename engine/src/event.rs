@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 /// An event with its place, its time and the command that caused it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Counts events from 1, without a gap.
     pub seq: u64,
@@ -28,6 +29,7 @@ pub struct Event {
 
 /// How a source's observation was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
     /// As it is.
@@ -42,6 +44,7 @@ pub enum SourceState {
 
 /// One source of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceView {
     /// Its name.
     pub source: SmolStr,
@@ -53,6 +56,7 @@ pub struct SourceView {
 
 /// Can a market's price be trusted?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MarketState {
     /// Yes.
@@ -63,6 +67,7 @@ pub enum MarketState {
 
 /// Why a market is degraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DegradedReason {
     /// No price has ever come.
@@ -75,6 +80,7 @@ pub enum DegradedReason {
 
 /// How a liquidation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Equity is above maintenance again.
@@ -89,6 +95,7 @@ pub enum Outcome {
 
 /// A layer of the waterfall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// The isolated pool of the market.
@@ -101,6 +108,7 @@ pub enum Layer {
 
 /// What one layer gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LayerAmount {
     /// The layer.
     pub layer: Layer,
@@ -110,6 +118,7 @@ pub struct LayerAmount {
 
 /// Is a claim paid?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimStatus {
     /// Nothing of it.
@@ -122,6 +131,7 @@ pub enum ClaimStatus {
 
 /// Why an entry stands in the fund's ledger. There is one way out: `shortfall`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// In: the fee of a liquidation.
@@ -154,6 +164,7 @@ impl Reason {
 
 /// Why positions were auto-deleveraged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AdlReason {
     /// The fund has nothing left to give.
@@ -168,6 +179,7 @@ pub enum AdlReason {
 
 /// A fact. Those with many figures are boxed, so that the others stay small.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of INTERFACE, documented with the API")]
 pub enum Fact {
@@ -194,6 +206,7 @@ pub enum Fact {
     LiquidationOrder {
         liquidation: LiquidationId,
         #[serde(serialize_with = "crate::id::order_text")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         order: OrderId,
         market: SmolStr,
         side: Side,
@@ -206,6 +219,7 @@ pub enum Fact {
     LiquidationSettled {
         liquidation: LiquidationId,
         #[serde(serialize_with = "crate::id::order_text")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         order: OrderId,
         account: AccountId,
         market: SmolStr,
@@ -277,6 +291,7 @@ pub enum Fact {
 
 /// Rules that have come into force: of a market, or of an asset with its injection line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RulesChanged {
     /// The planned change that this carries out, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -296,6 +311,7 @@ pub struct RulesChanged {
 
 /// What else is told of a settled fill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Settled {
     /// The side of the order: `sell` closes a long position.
     pub side: Side,
@@ -310,6 +326,7 @@ pub struct Settled {
 
 /// A line of the fund's ledger. The hash chain is over a canonical form, see [`crate::fund::Ledger`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LedgerEntry {
     /// Counts the entries of the asset from 1.
     pub entry: u64,
@@ -340,6 +357,7 @@ pub struct LedgerEntry {
 
 /// What an account that was deleveraged is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deleveraged {
     /// The liquidation it covered.
     pub liquidation: LiquidationId,
@@ -380,6 +398,7 @@ pub struct Deleveraged {
 
 /// What a score is computed from, as it was when the ranking was made. All amounts in the settlement asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScoreInputs {
     /// Unrealised PnL of the position at the mark.
     pub unrealised_pnl: Money,

@@ -25,5 +25,7 @@ pub mod reject;
 pub mod rulebook;
 pub mod rules;
 pub mod scenario;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod snapshot;
 pub mod view;

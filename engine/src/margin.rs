@@ -12,6 +12,7 @@
 //! | `shard` | the state machine: commands in, outcomes out |
 //! | `apply` | what each account command does |
 //! | `evaluate` | breaches, funding dues, views |
+//! | `bankruptcies` | at which price each position would be bankrupt |
 //! | `candidates` | who could be deleveraged |
 //! | `post` | what liquidations, ADL and funding do to accounts |
 
@@ -19,6 +20,7 @@ mod account;
 mod accounts;
 mod apply;
 mod assess;
+mod bankruptcies;
 mod candidates;
 mod evaluate;
 mod fixed;

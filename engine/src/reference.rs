@@ -1,7 +1,7 @@
 //! The reference: all state machines in one thread, without actors. The model that the daemon must equal, event for
 //! event; scenario files, property tests and replays run on it.
 
-use crate::adl::{Ranking, Standings};
+use crate::adl::{Absorption, Ranking, Standings, warning};
 use crate::admission::Admission;
 use crate::command::Command;
 use crate::conservation::conservation;
@@ -17,7 +17,7 @@ use crate::money::{Money, Price};
 use crate::oracle::{Observation, Oracle};
 use crate::reject::{Code, Reject};
 use crate::snapshot::{Core, Unreadable, read_accounts};
-use crate::view::{AccountView, Conservation, FundView, MarkView};
+use crate::view::{AccountView, Conservation, FundView, MarkView, WarningView};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
@@ -154,8 +154,25 @@ impl Reference {
             if let Ok(Some(ranking)) = self.parts.ranking(market.index, side) {
                 show_standing(position, &ranking.standings(), id);
             }
+            if let Ok(Some(absorption)) = self.parts.absorption(market.index, side.opposite()) {
+                show_adl_price(position, &absorption);
+            }
         }
         Some(view)
+    }
+
+    /// How near a market is to auto-deleveraging; none without a mark.
+    ///
+    /// # Errors
+    /// [`Code::UnknownMarket`]; overflow.
+    pub fn warning(&self, market: &str) -> Result<Option<WarningView>, Reject> {
+        let market = self.flow.rules().market_named(market)?;
+        let longs = self.parts.absorption(market.index, Side::Buy)?;
+        let shorts = self.parts.absorption(market.index, Side::Sell)?;
+        let Some((longs, shorts)) = longs.zip(shorts) else { return Ok(None) };
+        let (headroom, triggered) =
+            (self.parts.fund.headroom(market.index)?, self.parts.fund.in_drawdown(market.index));
+        warning(market, longs.mark(), headroom, triggered, (&longs, &shorts)).map(Some)
     }
 
     /// The flow, for what it knows of the rules.
@@ -248,7 +265,23 @@ pub fn show_standing(position: &mut crate::view::PositionView, standings: &Stand
     }
 }
 
+/// Shows a position the price it would be deleveraged at; `absorption` is that of the other side.
+pub fn show_adl_price(position: &mut crate::view::PositionView, absorption: &Absorption) {
+    position.adl_price = position.adl_contracts_ahead.and_then(|ahead| absorption.price_at(ahead));
+}
+
 impl Parts {
+    /// Who would go bankrupt on one side of a market; none without a mark.
+    fn absorption(&self, market: MarketIx, side: Side) -> Result<Option<Absorption>, Reject> {
+        let mark = self.shards.first().and_then(|shard| shard.marks().price(market));
+        let Some(mark) = mark else { return Ok(None) };
+        let mut positions = Vec::new();
+        for shard in &self.shards {
+            positions.extend(shard.bankruptcies(market, side)?);
+        }
+        Absorption::new(side, mark, positions).map(Some)
+    }
+
     fn ranking(&self, market: MarketIx, side: Side) -> Result<Option<Ranking>, Reject> {
         rank(&self.shards, market, side)
     }

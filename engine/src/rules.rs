@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 /// What happens to withdrawals while claims on the fund are unpaid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenUnbacked {
     /// None of the asset leaves until the claims are paid.

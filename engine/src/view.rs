@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 
 /// An account in one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AssetView {
     /// The settlement asset.
     pub asset: SmolStr,
@@ -30,6 +31,7 @@ pub struct AssetView {
 
 /// A position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PositionView {
     /// The market.
     pub market: SmolStr,
@@ -68,10 +70,14 @@ pub struct PositionView {
     /// Contracts that would be taken before this position's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adl_contracts_ahead: Option<Quantity>,
+    /// The price it would be deleveraged at if that many contracts of the other side, and one more, had to be absorbed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adl_price: Option<Price>,
 }
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccountView {
     /// Its name.
     pub account: AccountId,
@@ -83,6 +89,7 @@ pub struct AccountView {
 
 /// A market's price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MarkView {
     /// The market.
     pub market: SmolStr,
@@ -102,6 +109,7 @@ pub struct MarkView {
 
 /// One pool of a fund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolView {
     /// Its name.
     pub pool: SmolStr,
@@ -119,6 +127,7 @@ pub struct PoolView {
 
 /// What a market has drawn on the shared pool within its window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DrawView {
     /// The market.
     pub market: SmolStr,
@@ -130,6 +139,7 @@ pub struct DrawView {
 
 /// The fund of one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FundView {
     /// The asset.
     pub asset: SmolStr,
@@ -153,8 +163,46 @@ pub struct FundView {
     pub draws: Vec<DrawView>,
 }
 
+/// How near auto-deleveraging is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WarningLevel {
+    /// No move of less than 15 % exhausts what the fund may give.
+    Low,
+    /// A move of less than 15 % does.
+    Medium,
+    /// A move of less than 5 % does, there is nothing to give, or ADL is triggered.
+    High,
+}
+
+/// How near a market is to auto-deleveraging.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WarningView {
+    /// The market.
+    pub market: SmolStr,
+    /// Its pool.
+    pub pool: SmolStr,
+    /// What all layers of the fund could grant it now, in the settlement asset.
+    pub headroom: Money,
+    /// The mark would have to fall to this at once to exhaust that; none when no fall does.
+    pub price_down: Option<Price>,
+    /// As a fraction of the mark, above zero.
+    pub move_down: Option<Rate>,
+    /// The mark would have to rise to this at once.
+    pub price_up: Option<Price>,
+    /// As a fraction of the mark.
+    pub move_up: Option<Rate>,
+    /// How near that is.
+    pub level: WarningLevel,
+    /// Is the drawdown trigger of the market on?
+    pub triggered: bool,
+}
+
 /// A planned change of the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PendingChange {
     /// Its number: the sequence number of the command that planned it.
     pub change: Seq,
@@ -171,6 +219,7 @@ pub struct PendingChange {
 
 /// The balance of one asset: what came in against what is there. `error` is zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AssetBalance {
     /// The asset.
     pub asset: SmolStr,
@@ -194,6 +243,7 @@ pub struct AssetBalance {
 
 /// The balance of one market: Σ quantity, which is zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MarketBalance {
     /// The market.
     pub market: SmolStr,
@@ -205,6 +255,7 @@ pub struct MarketBalance {
 
 /// Both balances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Conservation {
     /// By asset.
     pub assets: Vec<AssetBalance>,

@@ -11,6 +11,8 @@
     unreachable_pub
 )]
 
+#[path = "properties/absorption.rs"]
+mod absorption;
 #[path = "properties/adl.rs"]
 mod adl;
 #[path = "properties/funding.rs"]

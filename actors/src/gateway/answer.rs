@@ -70,7 +70,12 @@ impl Serialize for Results {
 
 /// Is the fact the result of the command that caused it, and not of the state it met (as everything a tick does)?
 fn is_result(fact: &Fact) -> bool {
-    matches!(fact, Fact::FundEntry(entry) if entry.liquidation.is_none())
+    match fact {
+        Fact::FundEntry(entry) => entry.liquidation.is_none(),
+        // Whoever changes rules hears that the change waits.
+        Fact::RulesScheduled(_) => true,
+        _ => false,
+    }
 }
 
 impl Answer {

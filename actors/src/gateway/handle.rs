@@ -48,8 +48,16 @@ impl GatewayHandle {
     /// # Errors
     /// [`Refusal`]: nothing was taken.
     pub async fn submit(&self, commands: Vec<Read>) -> Result<Vec<Answer>, Refusal> {
+        self.submit_by("", commands).await
+    }
+
+    /// Submits commands of somebody whose name changes of the rules bear.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was taken.
+    pub async fn submit_by(&self, by: &str, commands: Vec<Read>) -> Result<Vec<Answer>, Refusal> {
         self.depth.enter();
-        self.addr.send(Submit(commands)).await.unwrap_or(Err(Refusal::Halted))
+        self.addr.send(Submit(commands, by.into())).await.unwrap_or(Err(Refusal::Halted))
     }
 
     /// Applies a batch of the journal again; resolves when that is done.

@@ -141,7 +141,9 @@ impl Handler<EmitTick> for Gateway {
         // A tick that has not left yet will see everything this one would.
         let last = self.pending.batch.entries.last();
         if self.phase == Phase::Serving && last.is_none_or(|last| last.instruction != Instruction::Tick) {
-            let slot = self.place(Ok(tick), self.now());
+            let now = self.now();
+            self.apply_due(now);
+            let slot = self.place(Ok(tick), now, "");
             // Nobody waits for its answer, but what comes after it in the batch has one of its own.
             drop(self.enlist(vec![slot]));
         }

@@ -49,8 +49,14 @@ impl JournalStore for Failing {
 
 /// A gateway in front of a journal, with everything behind it.
 fn gateway(journal: Box<dyn JournalStore>, halt: &HaltSender) -> topology::Topology {
-    let gateway =
-        GatewayConfig { accepts_time: false, mark_interval: None, clock: Arc::new(|| 1), room: None, snapshots: None };
+    let gateway = GatewayConfig {
+        accepts_time: false,
+        mark_interval: None,
+        policy: Policy::default(),
+        clock: Arc::new(|| 1),
+        room: None,
+        snapshots: None,
+    };
     let (start, history) = (Start::default(), History::temporary().unwrap());
     let (placement, shows_accounts) = (Placement::Single, false);
     let plan = Plan { shards: 1, placement, shows_accounts, gateway, start, journal, history };
@@ -90,7 +96,7 @@ fn a_tick_that_waits_in_a_batch_takes_nobodys_answer() {
             let line =
                 format!(r#"{{"type":"list_asset","asset":"A{number}","scale":2,"producer":"p","number":{number}}}"#);
             gateway.depth.enter();
-            gateway.addr.send(Submit(vec![Envelope::read(&line)]))
+            gateway.addr.send(Submit(vec![Envelope::read(&line)], SmolStr::default()))
         };
         // Two batches are on their way, so the tick waits, and the third command behind it.
         let first = [submit(1), submit(2)];

@@ -1,10 +1,13 @@
-//! A snapshot as bytes. Version 1, all numbers little endian:
+//! A snapshot as bytes. Version 2, all numbers little endian:
 //!
 //! ```text
 //!  0  mark "BSTPSNAP"     16  length of the head (8)     24  head, core, producers, accounts
 //!  8  version (2)                                            SHA-256 of everything above (32)
 //! 10  zero (6)
 //! ```
+//!
+//! Version 1 lacked what is planned of the rules, which ends the core now, and was taken when fewer events were counted: a
+//! state that went on from it would number its events twice. It is passed over, and the journal replayed.
 //!
 //! Head, core and producers are what `postcard` writes of them; accounts as `backstop_engine::snapshot` says.
 
@@ -17,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The version that is written.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 const MARK: [u8; 8] = *b"BSTPSNAP";
 const START: usize = 24;
@@ -119,6 +122,9 @@ pub enum Fault {
     /// Their checksum is another.
     #[error("its checksum does not match")]
     Sum,
+    /// They were written by a version that counted events in another way.
+    #[error("it is in version {0} of snapshots, which counted fewer events")]
+    Older(u16),
     /// They were written by a newer version.
     #[error("it is in version {0} of snapshots; this program reads versions up to {VERSION}")]
     Newer(u16),
@@ -138,9 +144,11 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Fault> {
     if stated_sum != sum {
         return Err(Fault::Sum);
     }
-    match start.get(8..).and_then(|rest| rest.first_chunk::<2>()).map(|version| u16::from_le_bytes(*version)) {
+    let version = start.get(8..).and_then(|rest| rest.first_chunk::<2>()).map(|version| u16::from_le_bytes(*version));
+    match version {
         Some(VERSION) => {}
-        Some(other) => return Err(Fault::Newer(other)),
+        Some(older) if older < VERSION => return Err(Fault::Older(older)),
+        Some(newer) => return Err(Fault::Newer(newer)),
         None => return Err(Fault::Form),
     }
     let length = start.get(16..).and_then(|rest| rest.first_chunk::<8>()).map(|length| u64::from_le_bytes(*length));

@@ -40,7 +40,14 @@ pub(crate) fn read(text: &str) -> Vec<Envelope> {
 
 /// How the gateway of a scenario works: every line brings its time.
 pub(crate) fn gateway() -> GatewayConfig {
-    GatewayConfig { accepts_time: true, mark_interval: None, clock: Arc::new(|| 0), room: None, snapshots: None }
+    GatewayConfig {
+        accepts_time: true,
+        mark_interval: None,
+        policy: Default::default(),
+        clock: Arc::new(|| 0),
+        room: None,
+        snapshots: None,
+    }
 }
 
 /// Starts the actors.

@@ -1,27 +1,37 @@
 //! `POST /v1/commands`: a JSON array or one command a line, answered in the same form and order.
 
-use super::Api;
+use super::auth::Caller;
 use super::intake::Body;
-use super::problem::Problem;
-use actix_web::http::StatusCode;
+use super::operations::{Access, Answers, On, Operation};
+use super::problem::{Kind, Problem};
+use super::{Api, Listener};
+use crate::config::Role;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
-use backstop_actors::gateway::{Answer, Read};
-use backstop_engine::command::Envelope;
+use backstop_actors::gateway::{Answer, Read, SUBMISSION_MAX};
+use backstop_engine::command::{Command, CreditSource, Envelope};
 use backstop_engine::decode::Malformed;
 use backstop_engine::reject::Code;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// Largest single command: a market with a hundred tiers.
 const COMMAND_MAX: usize = 64 * 1024;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/v1/commands").route(web::post().to(submit)).default_service(web::to(post_only)));
-}
-
-/// The path takes POST only.
-async fn post_only() -> Result<HttpResponse, Problem> {
-    Err(Problem::method("POST"))
+pub(super) fn operations() -> Vec<Operation> {
+    let submit = Operation::read("/v1/commands", "commands", "Send commands", Answers::Commands, || web::to(submit));
+    let problems = &[
+        Kind::Forbidden,
+        Kind::OperatorListener,
+        Kind::Timeout,
+        Kind::TooLarge,
+        Kind::UnsupportedMediaType,
+        Kind::Overloaded,
+        Kind::ShuttingDown,
+        Kind::StorageFull,
+    ];
+    vec![submit.post().of(Access::Commands).on(On::Both).or(problems)]
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +47,7 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
         "application/x-ndjson" => Ok(Form::Lines),
         other => {
             let detail = format!("content type {other:?}, allowed application/json, application/x-ndjson");
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+            Err(Problem::new(Kind::UnsupportedMediaType, detail).field("Content-Type"))
         }
     }
 }
@@ -46,29 +56,116 @@ async fn submit(
     request: HttpRequest,
     body: Result<Body, Problem>,
     api: web::Data<Api>,
+    listener: web::Data<Listener>,
 ) -> Result<HttpResponse, Problem> {
     let form = form(request.headers())?;
-    let Body { bytes: body, _room } = body?;
+    let body = body?;
     let reads = match form {
-        Form::Array => read_array(&body)?,
-        Form::Lines => read_lines(&body),
+        Form::Array => read_array(&body.bytes)?,
+        Form::Lines => read_lines(&body.bytes)?,
     };
     if reads.is_empty() {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", "the request holds no command"));
+        return Err(Problem::new(Kind::Malformed, "the request holds no command"));
     }
-    let answers = api.topology.gateway.submit(reads).await?;
+    authorise(&body.caller, **listener, &reads)?;
+    let answers = api.topology.gateway.submit_by(body.caller.name(), reads).await?;
+    let seqs = answers.iter().filter_map(|answer| match answer {
+        Answer::Accepted { seq, .. } => Some(*seq),
+        Answer::Refused(refused) => refused.seq,
+    });
+    if let Some(last) = seqs.max() {
+        api.acknowledge(last);
+    }
     Ok(write(&answers, form))
 }
 
+/// May the caller send all of this, here? Nothing of a request that asks too much is taken.
+fn authorise(caller: &Caller, listener: Listener, reads: &[Read]) -> Result<(), Problem> {
+    if *caller == Caller::Open {
+        return Ok(());
+    }
+    for command in reads.iter().flatten().map(|envelope| &envelope.command) {
+        let role = role_of(command);
+        if role == Role::Operator && !listener.admin {
+            return Err(Problem::new(
+                Kind::OperatorListener,
+                format!("{} is taken on the admin listener", command.kind()),
+            ));
+        }
+        if !caller.is(&[role]) {
+            let detail = format!("{} is a command of a key of another role", command.kind());
+            return Err(Problem::new(Kind::Forbidden, detail));
+        }
+    }
+    caller.must_be(&[Role::Venue, Role::Operator])
+}
+
+/// Rules and capital are the operator's, everything else the venue's.
+fn role_of(command: &Command) -> Role {
+    match command {
+        Command::ListAsset(_)
+        | Command::ListMarket(_)
+        | Command::SetInjectionLine { .. }
+        | Command::ScheduleRules { .. }
+        | Command::VetoRules { .. }
+        | Command::ApplyRules { .. } => Role::Operator,
+        Command::FundCredit { source: CreditSource::SeedCapital | CreditSource::Injection, .. } => Role::Operator,
+        _ => Role::Venue,
+    }
+}
+
+fn too_many() -> Problem {
+    Problem::new(Kind::TooLarge, format!("a request may bring {SUBMISSION_MAX} commands"))
+}
+
 fn read_array(body: &[u8]) -> Result<Vec<Read>, Problem> {
-    let unreadable = |error: serde_json::Error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string());
-    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreadable)?;
+    let unreadable = |error: serde_json::Error| {
+        if error.to_string().starts_with(TOO_MANY) {
+            too_many()
+        } else {
+            Problem::new(Kind::Malformed, error.to_string())
+        }
+    };
+    let Items(items) = serde_json::from_slice(body).map_err(unreadable)?;
     Ok(items.into_iter().map(|item| read(item.get().as_bytes())).collect())
 }
 
-fn read_lines(body: &[u8]) -> Vec<Read> {
-    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty()).map(read).collect()
+/// The items of an array, no more than a submission may bring: what is refused takes no memory.
+struct Items<'a>(Vec<&'a RawValue>);
+
+const TOO_MANY: &str = "too many items";
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Items<'de>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an array of commands")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    if found.len() >= SUBMISSION_MAX {
+                        return Err(serde::de::Error::custom(TOO_MANY));
+                    }
+                    found.push(item);
+                }
+                Ok(Items(found))
+            }
+        }
+        deserializer.deserialize_seq(Reader)
+    }
+}
+
+fn read_lines(body: &[u8]) -> Result<Vec<Read>, Problem> {
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    if lines.clone().nth(SUBMISSION_MAX).is_some() {
+        return Err(too_many());
+    }
+    Ok(lines.map(read).collect())
 }
 
 fn read(text: &[u8]) -> Read {

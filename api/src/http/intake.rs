@@ -1,11 +1,11 @@
 //! Bodies of commands: so many bytes in all, so long for each. Above that a request is turned away and nothing of it kept.
+//! A body takes room as it comes, so whoever sends slowly holds what has come and no more.
 
-use super::problem::Problem;
+use super::auth::{Caller, Pending};
+use super::problem::{Kind, Problem};
 use super::{Api, BODY_MAX};
-use actix_web::error::PayloadError;
-use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::{FromRequest, HttpRequest, dev, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
 use backstop_actors::telemetry;
 use futures_util::StreamExt;
 use std::future::Future;
@@ -19,8 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const ROOM: usize = 64 * 1024 * 1024;
 /// What room is counted in.
 const UNIT: usize = 1024;
-/// Longest that a body may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// When to come back after being turned away.
 const RETRY_AFTER_MS: u64 = 250;
 
@@ -34,17 +32,37 @@ impl Default for Intake {
     }
 }
 
-impl Intake {
-    fn enter(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
-        self.0.clone().try_acquire_many_owned(units).ok()
-    }
+/// A body, who sent it, and its room until it is answered.
+pub(super) struct Body {
+    pub(super) bytes: web::BytesMut,
+    pub(super) caller: Caller,
+    _room: Held,
 }
 
-/// A body, and its room until it is answered.
-pub(super) struct Body {
-    pub(super) bytes: web::Bytes,
-    pub(super) _room: OwnedSemaphorePermit,
+/// The room that a body holds.
+struct Held {
+    intake: Intake,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Makes room for a body of so many bytes in all.
+    fn grow_to(&mut self, bytes: usize) -> bool {
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(more) = bytes.div_ceil(UNIT).checked_sub(held).filter(|more| *more > 0) else { return true };
+        let found = u32::try_from(more).ok().and_then(|more| self.intake.0.clone().try_acquire_many_owned(more).ok());
+        match (found, &mut self.permit) {
+            (None, _) => false,
+            (Some(found), Some(permit)) => {
+                permit.merge(found);
+                true
+            }
+            (found, none) => {
+                *none = found;
+                true
+            }
+        }
+    }
 }
 
 impl FromRequest for Body {
@@ -52,44 +70,59 @@ impl FromRequest for Body {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        // A body that does not say how long it is may be as long as any.
-        let announced = length.unwrap_or(BODY_MAX).min(BODY_MAX);
-        let room = request.app_data::<web::Data<Api>>().and_then(|api| api.intake.enter(announced));
-        let Some(_room) = room else {
-            telemetry::turned_away("overloaded");
-            let problem = Problem::later("overloaded", "too many bytes of commands are waiting", RETRY_AFTER_MS);
-            let payload = payload.take();
-            return Box::pin(async {
-                // Read to its end and kept nowhere: who is cut off while sending would not see the answer.
-                let _ = tokio::time::timeout(PATIENCE, discard(payload)).await;
-                Err(problem)
-            });
-        };
-        let bytes = web::Bytes::from_request(request, payload);
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let read = tokio::time::timeout(PATIENCE, bytes).await;
-            let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not come in time");
-            let bytes = read.map_err(late)?.map_err(|error| unreadable(&error))?;
-            Ok(Self { bytes, _room })
+            let api = request.app_data::<web::Data<Api>>().ok_or_else(|| Problem::plain(Kind::Internal))?;
+            let patience = Duration::from_millis(api.doors.body_ms());
+            let late = |_| Problem::new(Kind::Timeout, "the body did not come in time");
+            tokio::time::timeout(patience, read(api, &request, payload)).await.map_err(late)?
         })
     }
 }
 
-async fn discard(mut payload: dev::Payload) {
-    let mut left = BODY_MAX;
+async fn read(api: &Api, request: &HttpRequest, mut payload: dev::Payload) -> Result<Body, Problem> {
+    let too_large = || Problem::new(Kind::TooLarge, format!("a body may have {BODY_MAX} bytes"));
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > BODY_MAX) {
+        return Err(too_large());
+    }
+    let mut room = Held { intake: api.intake.clone(), permit: None };
+    let mut bytes = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| Problem::new(Kind::Malformed, error.to_string()))?;
+        let length = bytes.len().saturating_add(chunk.len());
+        if length > BODY_MAX {
+            return Err(too_large());
+        }
+        if !room.grow_to(length) {
+            telemetry::turned_away("overloaded");
+            drop((bytes, room));
+            // Read to its end and kept nowhere: who is cut off while sending would not see the answer.
+            discard(payload, BODY_MAX.saturating_sub(length)).await;
+            return Err(Problem::later(Kind::Overloaded, "too many bytes of commands are waiting", RETRY_AFTER_MS));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let caller = caller(api, request, &bytes)?;
+    Ok(Body { bytes, caller, _room: room })
+}
+
+/// Who sent it: known from the headers, or now that what was signed is here.
+fn caller(api: &Api, request: &HttpRequest, body: &[u8]) -> Result<Caller, Problem> {
+    let pending = request.extensions_mut().remove::<Box<Pending>>();
+    let Some(pending) = pending else {
+        return Ok(request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Public));
+    };
+    let caller = api.keys.verify(*pending, body)?;
+    api.doors.key(caller.name())?;
+    Ok(caller)
+}
+
+async fn discard(mut payload: dev::Payload, mut left: usize) {
     while let Some(Ok(chunk)) = payload.next().await {
         match left.checked_sub(chunk.len()) {
             Some(rest) => left = rest,
             None => return,
         }
     }
-}
-
-fn unreadable(error: &actix_web::Error) -> Problem {
-    if let Some(PayloadError::Overflow) = error.as_error::<PayloadError>() {
-        let detail = format!("a body may have {BODY_MAX} bytes");
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
-    }
-    Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string())
 }

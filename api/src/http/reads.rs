@@ -1,67 +1,84 @@
 //! Reads: the state between two batches, and the history, each with the sequence number it holds at.
 
-use super::Api;
-use super::problem::Problem;
-use actix_web::http::StatusCode;
+use super::auth::Caller;
+use super::gate::At;
+use super::operations::{Access, Answers, Operation};
+use super::params::{ACCOUNT, CURSOR, FROM, Form, Given, LIMIT, MARKET, Param, TO, path, query};
+use super::problem::{Kind, Problem};
+use super::{Api, shapes};
+use crate::config::Role;
 use actix_web::{HttpResponse, web};
 use backstop_actors::conductor::{Answer, Answered, Query};
 use backstop_actors::history::{Filter, Look};
 use backstop_actors::publisher::{Read, TickTimes};
 use backstop_engine::id::{AccountId, Seq};
 use backstop_engine::rules::{Market, Rules};
-use backstop_engine::view::MarkView;
-use serde::{Deserialize, Serialize};
+use backstop_engine::view::{AccountView, FundView, MarkView};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Items of a page when nobody says how many.
-const LIMIT: usize = 100;
-/// Most items of a page.
-const LIMIT_MAX: usize = 1_000;
+const PAGE: u64 = 100;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(super::read("/v1/accounts/{account}", account))
-        .service(super::read("/v1/accounts/{account}/positions", positions))
-        .service(super::read("/v1/markets", markets))
-        .service(super::read("/v1/markets/{market}/mark", mark))
-        .service(super::read("/v1/fund/{asset}", fund))
-        .service(super::read("/v1/fund/{asset}/ledger", ledger))
-        .service(super::read("/v1/fund/{asset}/daily", daily))
-        .service(super::read("/v1/liquidations", liquidations))
-        .service(super::read("/v1/adl", adl))
-        .service(super::read("/v1/conservation", conservation))
-        .service(super::read("/v1/status", status));
-}
+const ASSET: Param = path("asset", Form::Name, "A settlement asset.");
+const OF_MARKET: Param = path("market", Form::Name, "A market.");
+const OF_ACCOUNT: Param = path("account", Form::Name, "An account.");
+const AUDIT: Param = query("audit", Form::Flag, "Compute the sums anew from every account.");
 
-/// Which page.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageQuery {
-    cursor: Option<String>,
-    limit: Option<usize>,
-    market: Option<String>,
-    account: Option<String>,
-}
-
-impl PageQuery {
-    fn after(&self) -> Result<u64, Problem> {
-        let Some(text) = &self.cursor else { return Ok(0) };
-        text.parse().map_err(|_| {
-            let detail = format!("cursor {text:?} is not one this API has given");
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_value", detail).field("cursor")
+pub(super) fn operations() -> Vec<Operation> {
+    use Answers::Json;
+    let own = Access::Account("account");
+    let account_problems = &[Kind::UnknownAccount];
+    let read = Operation::read;
+    vec![
+        read("/v1/accounts/{account}", "accounts", "An account: assets and positions", Json(shapes::account), || {
+            web::to(account)
         })
-    }
-
-    fn limit(&self) -> Result<usize, Problem> {
-        match self.limit.unwrap_or(LIMIT) {
-            limit if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
-            limit => {
-                let detail = format!("limit {limit}, allowed 1 to {LIMIT_MAX}");
-                Err(Problem::new(StatusCode::BAD_REQUEST, "out_of_range", detail).field("limit"))
-            }
-        }
-    }
+        .with(&[OF_ACCOUNT])
+        .of(own)
+        .or(account_problems),
+        read("/v1/accounts/{account}/positions", "accounts", "Its positions", Json(shapes::positions), || {
+            web::to(positions)
+        })
+        .with(&[OF_ACCOUNT])
+        .of(own)
+        .or(account_problems),
+        read("/v1/markets", "markets", "Every market: rules, mark and state", Json(shapes::markets), || {
+            web::to(markets)
+        }),
+        read("/v1/markets/{market}/mark", "markets", "Mark, index and sources", Json(shapes::mark), || web::to(mark))
+            .with(&[OF_MARKET])
+            .or(&[Kind::UnknownMarket]),
+        read("/v1/fund/{asset}", "fund", "The fund of an asset", Json(shapes::fund), || web::to(fund))
+            .with(&[ASSET])
+            .or(&[Kind::UnknownAsset]),
+        read(
+            "/v1/fund/{asset}/ledger",
+            "fund",
+            "Every movement of its cash, hash-chained",
+            Json(shapes::events),
+            || web::to(ledger),
+        )
+        .with(&[ASSET, CURSOR, LIMIT, MARKET, ACCOUNT, FROM, TO])
+        .or(&[Kind::UnknownAsset]),
+        read("/v1/fund/{asset}/daily", "fund", "Sums of each UTC day", Json(shapes::daily), || web::to(daily))
+            .with(&[ASSET, CURSOR, LIMIT])
+            .or(&[Kind::UnknownAsset]),
+        read("/v1/liquidations", "tapes", "Every liquidation, none sampled away", Json(shapes::liquidations), || {
+            web::to(liquidations)
+        })
+        .with(&[CURSOR, LIMIT, MARKET, ACCOUNT, FROM, TO]),
+        read("/v1/adl", "tapes", "Every deleveraging, none sampled away", Json(shapes::events), || web::to(adl))
+            .with(&[CURSOR, LIMIT, MARKET, ACCOUNT, FROM, TO]),
+        read("/v1/conservation", "proof", "What came in against what is there", Json(shapes::conservation), || {
+            web::to(conservation)
+        })
+        .with(&[AUDIT]),
+        read("/v1/status", "daemon", "State hash and timings", Json(shapes::status), || web::to(status))
+            .of(Access::Venue)
+            .fleeting(),
+    ]
 }
 
 /// A page of a list.
@@ -72,46 +89,55 @@ struct Items<T> {
     seq: Seq,
 }
 
-fn page<T: Serialize>(items: Vec<T>, more: bool, last: Option<u64>, seq: Seq) -> HttpResponse {
-    let next = last.filter(|_| more).map(|last| last.to_string());
-    HttpResponse::Ok().json(Items { items, next, seq })
+/// A body that holds at a sequence number.
+fn holding(seq: Seq, body: impl Serialize) -> HttpResponse {
+    let mut response = HttpResponse::Ok().json(body);
+    response.extensions_mut().insert(At(seq));
+    response
 }
 
-async fn ask(api: &Api, query: Query) -> Result<Answered, Problem> {
+pub(super) fn page<T: Serialize>(items: Vec<T>, more: bool, last: Option<u64>, seq: Seq) -> HttpResponse {
+    let next = last.filter(|_| more).map(|last| last.to_string());
+    holding(seq, Items { items, next, seq })
+}
+
+pub(super) async fn ask(api: &Api, query: Query) -> Result<Answered, Problem> {
     Ok(api.topology.conductor.ask(query).await?)
 }
 
 /// An object with the sequence number it holds at.
-fn at(seq: Seq, value: impl Serialize) -> HttpResponse {
+pub(super) fn at(seq: Seq, value: impl Serialize) -> HttpResponse {
     let mut body = serde_json::to_value(value).unwrap_or(Value::Null);
     if let Value::Object(fields) = &mut body {
         fields.insert("seq".to_owned(), json!(seq));
     }
-    HttpResponse::Ok().json(body)
+    holding(seq, body)
 }
 
-fn unexpected() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer is not to this question")
+pub(super) fn unexpected() -> Problem {
+    Problem::new(Kind::Internal, "the answer is not to this question")
 }
 
-async fn account(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let answered = ask(&api, Query::Account(AccountId(name.as_str().into()))).await?;
+async fn view(api: &Api, given: &Given) -> Result<(Seq, AccountView), Problem> {
+    let answered = ask(api, Query::Account(AccountId(given.required("account").into()))).await?;
     match answered.answer {
-        Answer::Account(Some(view)) => Ok(at(answered.seq, view)),
-        _ => Err(Problem::unknown("unknown_account", "account")),
+        Answer::Account(Some(view)) => Ok((answered.seq, view)),
+        _ => Err(Problem::plain(Kind::UnknownAccount).field("account")),
     }
 }
 
-async fn positions(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let answered = ask(&api, Query::Account(AccountId(name.as_str().into()))).await?;
-    match answered.answer {
-        Answer::Account(Some(view)) => Ok(page(view.positions, false, None, answered.seq)),
-        _ => Err(Problem::unknown("unknown_account", "account")),
-    }
+async fn account(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let (seq, view) = view(&api, &given).await?;
+    Ok(at(seq, view))
+}
+
+async fn positions(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let (seq, view) = view(&api, &given).await?;
+    Ok(page(view.positions, false, None, seq))
 }
 
 /// The rules and all prices, of one moment.
-async fn rules(api: &Api) -> Result<(Seq, Arc<Rules>, Vec<MarkView>), Problem> {
+pub(super) async fn rules(api: &Api) -> Result<(Seq, Arc<Rules>, Vec<MarkView>), Problem> {
     let answered = ask(api, Query::Rules).await?;
     match answered.answer {
         Answer::Rules(rules, marks) => Ok((answered.seq, rules, marks)),
@@ -119,7 +145,7 @@ async fn rules(api: &Api) -> Result<(Seq, Arc<Rules>, Vec<MarkView>), Problem> {
     }
 }
 
-async fn marks(api: &Api) -> Result<(Seq, Vec<MarkView>), Problem> {
+pub(super) async fn marks(api: &Api) -> Result<(Seq, Vec<MarkView>), Problem> {
     let answered = ask(api, Query::Marks).await?;
     match answered.answer {
         Answer::Marks(marks) => Ok((answered.seq, marks)),
@@ -153,78 +179,73 @@ async fn markets(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     Ok(page(rules.markets().iter().map(shown).collect(), false, None, seq))
 }
 
-async fn mark(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn mark(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
     let (seq, marks) = marks(&api).await?;
-    let found = marks.into_iter().find(|mark| mark.market == name.as_str());
-    found.map(|mark| at(seq, mark)).ok_or_else(|| Problem::unknown("unknown_market", "market"))
+    let found = marks.into_iter().find(|mark| Some(mark.market.as_str()) == given.text("market"));
+    found.map(|mark| at(seq, mark)).ok_or_else(|| Problem::plain(Kind::UnknownMarket).field("market"))
 }
 
-async fn fund(api: web::Data<Api>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let answered = ask(&api, Query::Fund(name.into_inner())).await?;
+/// The fund of an asset.
+pub(super) async fn fund_view(api: &Api, asset: String) -> Result<(Seq, FundView), Problem> {
+    let answered = ask(api, Query::Fund(asset)).await?;
     match answered.answer {
-        Answer::Fund(Some(view)) => Ok(at(answered.seq, view)),
-        _ => Err(Problem::unknown("unknown_asset", "asset")),
+        Answer::Fund(Some(view)) => Ok((answered.seq, view)),
+        _ => Err(Problem::plain(Kind::UnknownAsset).field("asset")),
     }
 }
 
-async fn look(api: &Api, look: Look, query: &PageQuery) -> Result<HttpResponse, Problem> {
-    let read = Read { look, after: query.after()?, limit: query.limit()? };
+async fn fund(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let (seq, view) = fund_view(&api, given.required("asset")).await?;
+    Ok(at(seq, view))
+}
+
+pub(super) async fn look(api: &Api, look: Look, given: &Given) -> Result<HttpResponse, Problem> {
+    let limit = usize::try_from(given.whole("limit").unwrap_or(PAGE)).unwrap_or(usize::MAX);
+    let read = Read { look, after: given.whole("cursor").unwrap_or(0), limit };
     let (seq, items, more) = api.topology.publisher.read(read).await??;
     let last = items.last().map(|item| item.number);
     Ok(page(items.iter().map(|item| &item.body).collect(), more, last, seq))
 }
 
-/// A list of a fund that is there.
-async fn of_fund(
-    api: &Api,
-    asset: String,
-    what: fn(String) -> Look,
-    query: &PageQuery,
-) -> Result<HttpResponse, Problem> {
+/// A fund that is there.
+pub(super) async fn asset(api: &Api, given: &Given) -> Result<String, Problem> {
+    let asset = given.required("asset");
     let (_, rules, _) = rules(api).await?;
-    rules.asset_named(&asset).map_err(|_| Problem::unknown("unknown_asset", "asset"))?;
-    look(api, what(asset), query).await
+    rules.asset_named(&asset).map_err(|_| Problem::plain(Kind::UnknownAsset).field("asset"))?;
+    Ok(asset)
 }
 
-async fn ledger(
-    api: web::Data<Api>,
-    name: web::Path<String>,
-    query: web::Query<PageQuery>,
-) -> Result<HttpResponse, Problem> {
-    let ledger = |asset| Look::Ledger { asset, filter: Filter::default() };
-    of_fund(&api, name.into_inner(), ledger, &query).await
+async fn ledger(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let (asset, filter) = (asset(&api, &given).await?, filter(&given));
+    look(&api, Look::Ledger { asset, filter }, &given).await
 }
 
 /// The sums of each UTC day.
-async fn daily(
-    api: web::Data<Api>,
-    name: web::Path<String>,
-    query: web::Query<PageQuery>,
-) -> Result<HttpResponse, Problem> {
-    of_fund(&api, name.into_inner(), Look::Daily, &query).await
+async fn daily(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    look(&api, Look::Daily(asset(&api, &given).await?), &given).await
 }
 
-async fn liquidations(api: web::Data<Api>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
-    let (market, account) = (query.market.clone(), query.account.clone());
-    look(&api, Look::Liquidations(Filter { market, account, ..Filter::default() }), &query).await
+async fn liquidations(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    look(&api, Look::Liquidations(filter(&given)), &given).await
 }
 
-async fn adl(api: web::Data<Api>, query: web::Query<PageQuery>) -> Result<HttpResponse, Problem> {
-    let (market, account) = (query.market.clone(), query.account.clone());
-    look(&api, Look::Adl(Filter { market, account, ..Filter::default() }), &query).await
+async fn adl(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    look(&api, Look::Adl(filter(&given)), &given).await
 }
 
-/// Which balance.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BalanceQuery {
-    #[serde(default)]
-    audit: bool,
+/// Which items.
+fn filter(given: &Given) -> Filter {
+    let (market, account) = (given.owned("market"), given.owned("account"));
+    Filter { market, account, from: given.whole("from"), to: given.whole("to") }
 }
 
-/// From the running sums; with `?audit=true` computed anew from every account.
-async fn conservation(api: web::Data<Api>, query: web::Query<BalanceQuery>) -> Result<HttpResponse, Problem> {
-    let answered = ask(&api, Query::Conservation { audit: query.audit }).await?;
+/// From the running sums; with `?audit=true` computed anew from every account, which costs as much as there are accounts.
+async fn conservation(api: web::Data<Api>, caller: Caller, given: Given) -> Result<HttpResponse, Problem> {
+    let audit = given.flag("audit");
+    if audit && !api.keys.are_none() {
+        caller.must_be(&[Role::Venue, Role::Operator])?;
+    }
+    let answered = ask(&api, Query::Conservation { audit }).await?;
     match answered.answer {
         Answer::Conservation(balance, sound) => {
             let holds = balance.holds() && sound;

@@ -146,7 +146,8 @@ fn health_and_readiness_are_answered_on_the_admin_listener_only() {
         assert_eq!((reply.status, reply.body.as_str()), (200, body));
         daemon.get(path).is_problem(404, "unknown_path");
     }
-    for path in ["/v1/status", "/v1/commands", "/"] {
+    for path in ["/v1/status", "/"] {
         daemon.admin(path).is_problem(404, "unknown_path");
     }
+    daemon.admin("/v1/commands").is_problem(405, "method_not_allowed");
 }

@@ -1,6 +1,6 @@
 //! How the daemon starts, what it logs, and how it ends.
 
-use crate::common::{Daemon, backstop, code, ended, text};
+use crate::common::{Daemon, code, ended, text};
 use crate::crash;
 use std::net::TcpListener;
 
@@ -66,8 +66,6 @@ fn a_command_line_without_sense_ends_with_64() {
         assert_eq!(code(&output), 64, "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
-    let output = backstop(&["serve"]).env("BACKSTOP__SHARDS", "many").output().unwrap();
-    assert_eq!(code(&output), 64, "{output:?}");
 }
 
 #[test]

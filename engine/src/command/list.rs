@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 /// A settlement asset and its number of decimals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListAsset {
     /// Its name.
     pub asset: SmolStr,
@@ -24,6 +25,7 @@ pub struct ListAsset {
 
 /// A contract and its rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListMarket {
     /// Its name.
     pub market: SmolStr,
@@ -53,6 +55,7 @@ pub struct ListMarket {
 
 /// A tier as it is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListTier {
     /// Where it ends, itself included; none on an open last tier.
     pub notional_limit: Option<Notional>,

@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 ///
 /// Its binary form in the journal is the place of the variant and the fields in their order, as that of [`Command`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RuleChange {
     /// A settlement asset.

@@ -123,6 +123,22 @@ impl Fund {
         Ok((parts, bound))
     }
 
+    /// What the layers together could grant a market now: its own pool and the shared one above the lines of its drawdown
+    /// rule and within its cap, and the injection line.
+    ///
+    /// # Errors
+    /// Overflow only.
+    pub fn headroom(&self, market: MarketIx) -> Result<Money, Reject> {
+        let market = self.rules.market(market)?;
+        let own = market.pool.name != SHARED;
+        let layers = [own.then_some(Layer::MarketPool), Some(Layer::SharedPool), Some(Layer::InjectionLine)];
+        let mut sum = Money::ZERO;
+        for layer in layers.into_iter().flatten() {
+            sum = sum.plus(self.free_for(market, layer, market.adl.drawdown.as_ref())?.0.or_zero())?;
+        }
+        Ok(sum)
+    }
+
     /// What a layer could give a market now, and which rule (if any) makes that less than its free cash.
     fn free_for(
         &self,

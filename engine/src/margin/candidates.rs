@@ -49,8 +49,7 @@ impl Shard {
     /// Overflow only.
     pub fn candidates(&self, market: MarketIx, side: Side) -> Result<Vec<Candidate>, Reject> {
         let rules = self.rules.market(market)?;
-        let holders = self.holders.get_or_init(|| self.count_holders());
-        let places = holders.get(usize::from(market.0)).map(Vec::as_slice).unwrap_or_default();
+        let places = self.holders_of(market);
         let mut found = Vec::with_capacity(places.len());
         for next in places.chunks(AHEAD) {
             self.accounts.fetch(next.iter().copied());
@@ -61,6 +60,12 @@ impl Shard {
             }
         }
         Ok(found)
+    }
+
+    /// Who holds a position in a market, but for the house.
+    pub(super) fn holders_of(&self, market: MarketIx) -> &[Place] {
+        let holders = self.holders.get_or_init(|| self.count_holders());
+        holders.get(usize::from(market.0)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Who holds a position in each market, but for the house: nobody else opens one within a tick.

@@ -3,8 +3,8 @@
 use super::Scope;
 use super::account::{Account, Position};
 use super::accounts::Place;
-use super::assess::{Valued, margin_ratio, mode_of, value_for_breach};
-use super::price::{Standing, bankruptcy_price, liquidation_price};
+use super::assess::{Valued, isolated_equity, margin_ratio, mode_of, value_for_breach};
+use super::price::{Standing, liquidation_price};
 use super::shard::{AHEAD, Shard};
 use crate::event::Fact;
 use crate::flow::Cap;
@@ -338,6 +338,7 @@ impl Shard {
             adl_rank: None,
             adl_of: None,
             adl_contracts_ahead: None,
+            adl_price: None,
         };
         legs.iter().filter(|leg| account.position(market, **leg).is_none()).map(flat).collect()
     }
@@ -358,15 +359,8 @@ impl Shard {
     fn position_view(&self, account: &Account, position: &Position) -> Result<PositionView, Reject> {
         let market = self.rules.market(position.market)?;
         let mark = self.marks.price(position.market);
-        let (equity, valued) = self.isolated(account, position)?;
-        let (scope_equity, scope_maintenance) = match position.isolated {
-            Some(_) => (equity, valued.maintenance),
-            None => {
-                let report = self.report(account, market.asset)?;
-                (report.equity, report.maintenance)
-            }
-        };
-        let allotted = share_of(scope_equity, valued.maintenance, scope_maintenance)?;
+        let (_, valued) = self.isolated(account, position)?;
+        let (scope_equity, scope_maintenance) = self.backing(market, account, position, &valued)?;
         let entry = entry_price(market, position);
         Ok(PositionView {
             market: market.name.clone(),
@@ -380,15 +374,28 @@ impl Shard {
             maintenance_margin: valued.maintenance,
             margin_ratio: margin_ratio(scope_maintenance, scope_equity),
             liquidation_price: self.liquidation_price(market, account, position, &valued),
-            bankruptcy_price: match mark.or(entry) {
-                Some(price) => bankruptcy_price(market, position.quantity, price, allotted)?,
-                None => None,
-            },
+            bankruptcy_price: self.bankruptcy_of(market, account, position, &valued)?,
             adl_quantile: None,
             adl_rank: None,
             adl_of: None,
             adl_contracts_ahead: None,
+            adl_price: None,
         })
+    }
+
+    /// Equity and maintenance margin of what stands behind a position: its own when isolated, the account's when cross.
+    pub(super) fn backing(
+        &self,
+        market: &Market,
+        account: &Account,
+        position: &Position,
+        valued: &Valued,
+    ) -> Result<(Money, Money), Reject> {
+        if position.isolated.is_some() {
+            return Ok((isolated_equity(position, valued)?, valued.maintenance));
+        }
+        let report = self.report(account, market.asset)?;
+        Ok((report.equity, report.maintenance))
     }
 
     /// On the grid of marks, rounded towards the safe side of the breach: at this mark the scope is in breach.
@@ -441,7 +448,7 @@ pub(crate) fn share_of(equity: Money, maintenance: Money, of: Money) -> Result<M
 }
 
 /// The average price of what is open: the price at which the position is worth its cost.
-fn entry_price(market: &Market, position: &Position) -> Option<Price> {
+pub(super) fn entry_price(market: &Market, position: &Position) -> Option<Price> {
     let size = number::mul_exact(position.quantity.get(), market.contract_size.get()).ok()?;
     let (numerator, denominator) = match market.kind {
         crate::rules::Kind::Linear => (position.cost.get(), size),

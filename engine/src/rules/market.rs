@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 /// How the value of a contract depends on its price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Quoted and settled in the same asset: `q·m·p`.
@@ -23,6 +24,7 @@ pub enum Kind {
 
 /// How much of a position a liquidation order closes at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reduce {
     /// All of it.
@@ -36,6 +38,7 @@ pub enum Reduce {
 
 /// Who keeps what a liquidation fetches above the bankruptcy price, after the fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Surplus {
     /// The insurance fund (clawback).
@@ -49,6 +52,7 @@ pub enum Surplus {
 
 /// What becomes of a quantity that nobody bought within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Residual {
     /// Auto-deleveraging at once.
@@ -60,6 +64,7 @@ pub enum Residual {
 
 /// The rules of liquidation in one market.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LiquidationRules {
     /// How much at a time.
     pub reduce: Reduce,
@@ -93,6 +98,7 @@ impl Default for LiquidationRules {
 
 /// Who is deleveraged first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AdlPolicy {
     /// By profit ratio × effective leverage.
@@ -108,6 +114,7 @@ pub enum AdlPolicy {
 
 /// The price of an ADL fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AdlPrice {
     /// The bankruptcy price of the position that is covered.
@@ -121,6 +128,7 @@ pub enum AdlPrice {
 ///
 /// Source: Bybit ADL alert rules, 8 h and 30 % (vectors: bybit-adl-drawdown-*, bybit-adl-hysteresis-*).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Drawdown {
     /// The rolling window of the peak.
     pub window_ms: Millis,
@@ -132,6 +140,7 @@ pub struct Drawdown {
 
 /// The rules of auto-deleveraging in one market.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdlRules {
     /// Who is first.
     pub policy: AdlPolicy,
@@ -145,6 +154,7 @@ pub struct AdlRules {
 
 /// Which pool of the fund a market draws on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolRules {
     /// Its name; `shared` is the shared pool.
     pub name: SmolStr,
@@ -162,6 +172,7 @@ impl Default for PoolRules {
 
 /// The deterministic liquidity model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EmbeddedVenue {
     /// Notional that moves the price by one basis point; none for endless depth at the mark.
     pub depth_per_bp: Option<Notional>,
@@ -177,6 +188,7 @@ impl Default for EmbeddedVenue {
 
 /// Where liquidation orders are executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Venue {
     /// On the matching engine outside: orders leave as events, fills come back as commands.
@@ -193,6 +205,7 @@ impl Default for Venue {
 
 /// What the mark price is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MarkRule {
     /// The index.
@@ -204,6 +217,7 @@ pub enum MarkRule {
 
 /// What liquidations do while the price is not to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenDegraded {
     /// They wait.
@@ -215,6 +229,7 @@ pub enum WhenDegraded {
 
 /// The rules of a market's oracle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OracleRules {
     /// What the mark is made of.
     pub mark: MarkRule,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// One bracket of notional.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tier {
     /// Where the bracket starts: the limit of the one before.
     pub floor: Notional,

@@ -1,0 +1,7 @@
+//! To come.
+
+use super::operations::Operation;
+
+pub(super) fn operations() -> Vec<Operation> {
+    Vec::new()
+}

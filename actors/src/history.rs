@@ -7,11 +7,14 @@
 
 mod about;
 mod contract;
+mod extremes;
+mod holdings;
 mod marks;
 mod pages;
 mod reader;
 mod receipts;
 mod record;
+mod report;
 mod running;
 mod sums;
 mod temporary;
@@ -21,16 +24,20 @@ pub use about::{About, Topic};
 pub use pages::{DailySum, Filter, Item, Look};
 pub use reader::{Reader, Readers};
 pub use receipts::{CutReceipt, LiquidationReceipt, NotAReceipt, Receipt, ReceiptId, Totals};
+pub use report::{Adl, Cut, DailyReport, Deviation, Held, Line, Liquidations, Pool, Shortfall, Shortfalls, write_csv};
 pub use sums::day_of;
 
 use backstop_engine::event::Event;
-use backstop_engine::id::Seq;
+use backstop_engine::id::{Millis, Seq};
 use backstop_engine::money::Notional;
 use backstop_engine::rules::{Market, Rules};
 use contract::Contracts;
+use extremes::Extremes;
+use holdings::Holdings;
 use marks::Marks;
+use reader::number;
 use running::Running;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use serde::Serialize;
 use smol_str::SmolStr;
 use std::path::{Path, PathBuf};
@@ -65,10 +72,16 @@ pub struct History {
     failed: bool,
     /// The last command whose events are here.
     through: Seq,
+    /// The time of the last event.
+    time: Millis,
+    /// How many claims have been opened.
+    claims: u64,
     contracts: Contracts,
     running: Running,
     marks: Marks,
     sums: Sums,
+    holdings: Holdings,
+    extremes: Extremes,
 }
 
 fn word(value: &impl Serialize) -> Option<String> {
@@ -115,7 +128,8 @@ impl History {
         if version != VERSION {
             begin_anew(&db)?;
         }
-        let through: i64 = db.query_row("SELECT seq FROM progress", [], |row| row.get(0))?;
+        let read = |row: &Row<'_>| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?));
+        let (through, time, claims) = db.query_row("SELECT seq, time, claims FROM progress", [], read)?;
         Ok(Self {
             contracts: Contracts::load(&db)?,
             marks: Marks::load(&db)?,
@@ -124,7 +138,11 @@ impl History {
             open: false,
             unsaved: false,
             failed: false,
-            through: u64::try_from(through).unwrap_or_default(),
+            holdings: Holdings::load(&db)?,
+            extremes: Extremes::default(),
+            through,
+            time,
+            claims,
             running: Running::default(),
             sums: Sums::default(),
             db,
@@ -165,6 +183,7 @@ impl History {
         }
         self.sound(|history| {
             (history.through, history.unsaved) = (seq, true);
+            history.time = events.last().map_or(history.time, |event| event.time);
             events.iter().try_for_each(|event| history.record(event))
         })
     }
@@ -224,11 +243,14 @@ impl History {
 
     fn end(&mut self) -> Result<(), HistoryError> {
         self.begin()?;
-        self.db.prepare_cached("UPDATE progress SET seq = ?")?.execute([integer(self.through)])?;
+        let progress = [integer(self.through), integer(self.time), integer(self.claims)];
+        self.db.prepare_cached("UPDATE progress SET seq = ?, time = ?, claims = ?")?.execute(progress)?;
         self.contracts.write(&self.db)?;
         self.running.write(&self.db)?;
         self.marks.write(&self.db)?;
         self.sums.write(&self.db)?;
+        self.holdings.write(&self.db)?;
+        self.extremes.write(&self.db)?;
         self.db.execute_batch("COMMIT")?;
         (self.open, self.unsaved) = (false, false);
         Ok(())

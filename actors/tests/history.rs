@@ -7,26 +7,9 @@ mod venue;
 use backstop_actors::history::{About, Filter, History, Item, Look, Reader, Topic};
 use backstop_engine::flow::EntryOutcome;
 use backstop_engine::id::Seq;
-use past::{Played, events, opened, play, scenarios, written};
+use past::{Played, events, opened, play, scenarios, tables, weeks, written};
 use rusqlite::Connection;
-use rusqlite::types::Value;
-use std::path::Path;
 use venue::{files, read};
-
-/// Every row of every table.
-fn tables(path: &Path) -> Vec<(String, Vec<Vec<Value>>)> {
-    let db = Connection::open(path).unwrap();
-    let named = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name";
-    let names: Vec<String> =
-        db.prepare(named).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let rows = |name: &str| {
-        let mut statement = db.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
-        let columns = statement.column_count();
-        let row = |row: &rusqlite::Row<'_>| (0..columns).map(|place| row.get(place)).collect();
-        statement.query_map([], row).unwrap().map(Result::unwrap).collect()
-    };
-    names.into_iter().map(|name| (name.clone(), rows(&name))).collect()
-}
 
 fn texts(items: &[Item]) -> Vec<String> {
     items.iter().map(|item| item.body.get().to_owned()).collect()
@@ -72,16 +55,18 @@ fn what_an_event_is_about_is_what_is_shown_of_it() {
 #[test]
 fn a_history_is_the_same_however_it_was_saved_interrupted_and_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
-    for (place, played) in scenarios().iter().enumerate() {
+    let few = scenarios().into_iter().map(|played| (played, 3));
+    for (place, (played, often)) in few.chain([(weeks(7), 41)]).enumerate() {
+        let played = &played;
         let path = |name: &str| folder.path().join(format!("{place}-{name}.sqlite"));
         written(&path("whole"), played);
         let wanted = tables(&path("whole"));
-        // Saved after every command, and opened again after every third, with the last ones taken again.
+        // Saved after every command, and opened again after some, with the last ones taken again.
         let mut history = opened(&path("pieces"), played);
         for (index, entry) in played.entries.iter().enumerate() {
             history.take(entry.seq, &entry.events).unwrap();
             history.save().unwrap();
-            if index % 3 == 2 {
+            if index % often == 2 {
                 drop(history);
                 history = opened(&path("pieces"), played);
                 for entry in &played.entries[index.saturating_sub(4)..=index] {

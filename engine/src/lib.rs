@@ -20,6 +20,7 @@ pub mod margin;
 pub mod money;
 pub mod number;
 pub mod oracle;
+pub mod proof;
 pub mod reference;
 pub mod reject;
 pub mod rulebook;

@@ -1,6 +1,6 @@
 //! The marks in force: kept for every tick in which something came of them, and the latest for the next start.
 
-use super::{HistoryError, body, integer};
+use super::{HistoryError, body, day_of, integer};
 use backstop_engine::event::Event;
 use backstop_engine::id::Millis;
 use rusqlite::{Connection, params};
@@ -35,6 +35,16 @@ impl Mark {
             Said::Event(_) => "",
         }
     }
+
+    fn write(&mut self, db: &Connection, market: &str) -> Result<(), HistoryError> {
+        if !self.written {
+            self.written = true;
+            let (day, event, time) = (integer(day_of(self.time)), integer(self.event), integer(self.time));
+            let sql = "INSERT OR REPLACE INTO latest_marks VALUES (?, ?, ?, ?, ?)";
+            db.prepare_cached(sql)?.execute(params![market, day, event, time, self.text()])?;
+        }
+        Ok(())
+    }
 }
 
 /// The marks in force by market.
@@ -43,7 +53,9 @@ pub(super) struct Marks(BTreeMap<SmolStr, Mark>);
 
 impl Marks {
     pub(super) fn load(db: &Connection) -> Result<Self, HistoryError> {
-        let mut statement = db.prepare("SELECT market, event, time, body FROM latest_marks")?;
+        let sql = "SELECT market, event, time, body FROM markets JOIN latest_marks AS l USING (market)
+            WHERE l.day = (SELECT max(day) FROM latest_marks AS o WHERE o.market = l.market)";
+        let mut statement = db.prepare(sql)?;
         let marks = statement.query_map([], |row| {
             let number = |place| row.get::<_, i64>(place).map(|number| u64::try_from(number).unwrap_or_default());
             let said = Said::Text(row.get(3)?);
@@ -54,11 +66,14 @@ impl Marks {
         Ok(Self(marks.collect::<Result<_, _>>()?))
     }
 
-    /// A new mark is in force.
-    pub(super) fn update(&mut self, market: &SmolStr, event: &Event) {
+    /// A new mark is in force. The last one of a day stays.
+    pub(super) fn update(&mut self, db: &Connection, market: &SmolStr, event: &Event) -> Result<(), HistoryError> {
         let said = Said::Event(Box::new(event.clone()));
         let mark = Mark { event: event.seq, time: event.time, said, kept: false, written: false };
-        self.0.insert(market.clone(), mark);
+        match self.0.insert(market.clone(), mark) {
+            Some(mut before) if day_of(before.time) != day_of(event.time) => before.write(db, market),
+            _ => Ok(()),
+        }
     }
 
     /// Something came of the mark in force.
@@ -73,12 +88,6 @@ impl Marks {
 
     /// Writes the latest.
     pub(super) fn write(&mut self, db: &Connection) -> Result<(), HistoryError> {
-        for (market, mark) in self.0.iter_mut().filter(|(_, mark)| !mark.written) {
-            mark.written = true;
-            let (event, time) = (integer(mark.event), integer(mark.time));
-            let sql = "INSERT OR REPLACE INTO latest_marks VALUES (?, ?, ?, ?)";
-            db.prepare_cached(sql)?.execute(params![market.as_str(), event, time, mark.text()])?;
-        }
-        Ok(())
+        self.0.iter_mut().try_for_each(|(market, mark)| mark.write(db, market))
     }
 }

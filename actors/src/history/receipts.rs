@@ -166,7 +166,7 @@ fn sealed_at(reader: &Reader, ended: Option<u64>) -> Result<u64, HistoryError> {
     ended.map_or(Ok(LAST), |ended| reader.end_of(super::day_of(ended)))
 }
 
-fn value(body: &str) -> Result<Value, HistoryError> {
+pub(super) fn value(body: &str) -> Result<Value, HistoryError> {
     let unreadable = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
     Ok(serde_json::from_str(body).map_err(unreadable)?)
 }
@@ -185,15 +185,15 @@ fn figure(body: &Value, name: &str) -> Decimal {
 }
 
 /// Figures are far below what a decimal holds; a sum that did not fit would stand still.
-fn plus(sum: Decimal, part: Decimal) -> Decimal {
+pub(super) fn plus(sum: Decimal, part: Decimal) -> Decimal {
     sum.checked_add(part).unwrap_or(sum)
 }
 
-fn minus(sum: Decimal, part: Decimal) -> Decimal {
+pub(super) fn minus(sum: Decimal, part: Decimal) -> Decimal {
     sum.checked_sub(part).unwrap_or(sum)
 }
 
-fn shown(figure: Decimal) -> String {
+pub(super) fn shown(figure: Decimal) -> String {
     figure.normalize().to_string()
 }
 

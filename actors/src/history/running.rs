@@ -129,17 +129,17 @@ impl Running {
         Ok(())
     }
 
+    /// It is over: the size of what it has settled.
     pub(super) fn end(
         &mut self,
         db: &Connection,
         id: LiquidationId,
         time: Millis,
-        outcome: Option<String>,
-    ) -> Result<(), HistoryError> {
-        if let Some(found) = self.find(db, id)? {
-            (found.ended, found.outcome, found.changed) = (Some(time), outcome, true);
-        }
-        Ok(())
+        outcome: &str,
+    ) -> Result<Decimal, HistoryError> {
+        let Some(found) = self.find(db, id)? else { return Ok(Decimal::ZERO) };
+        (found.ended, found.outcome, found.changed) = (Some(time), Some(outcome.to_owned()), true);
+        Ok(found.sums.notional)
     }
 
     /// The asset of a liquidation.

@@ -2,9 +2,11 @@
 -- since 1970-01-01T00:00Z; days are counted from 1970-01-01; `body` is the event as the API shows it.
 CREATE TABLE progress (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    seq INTEGER NOT NULL -- the last command whose events are here
+    seq INTEGER NOT NULL, -- the last command whose events are here
+    time INTEGER NOT NULL, -- that of the last event
+    claims INTEGER NOT NULL -- how many claims have been opened
 ) STRICT;
-INSERT INTO progress VALUES (1, 0);
+INSERT INTO progress VALUES (1, 0, 0, 0);
 
 -- Every event but marks, accounts and positions as they change, and refusals.
 CREATE TABLE events (
@@ -58,11 +60,14 @@ CREATE TABLE marks (
     body TEXT NOT NULL,
     PRIMARY KEY (market, event)
 ) STRICT, WITHOUT ROWID;
+-- The last `mark_updated` of each UTC day.
 CREATE TABLE latest_marks (
-    market TEXT PRIMARY KEY,
+    market TEXT NOT NULL,
+    day INTEGER NOT NULL,
     event INTEGER NOT NULL,
     time INTEGER NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    PRIMARY KEY (market, day)
 ) STRICT, WITHOUT ROWID;
 
 -- What never changes about a market.
@@ -82,6 +87,47 @@ CREATE TABLE sums (
     count INTEGER NOT NULL,
     amount TEXT NOT NULL,
     PRIMARY KEY (asset, day, part, line)
+) STRICT, WITHOUT ROWID;
+
+-- What each pool held after its last entry of a UTC day.
+CREATE TABLE balances (
+    asset TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    balance TEXT NOT NULL,
+    PRIMARY KEY (asset, pool, day)
+) STRICT, WITHOUT ROWID;
+
+-- What the fund had taken over and not sold yet after the last change of a UTC day. Short is negative.
+CREATE TABLE inventory (
+    market TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    quantity TEXT NOT NULL,
+    PRIMARY KEY (market, day)
+) STRICT, WITHOUT ROWID;
+
+-- The ten largest of a UTC day: ADL cuts by their size, shortfalls by their amount.
+CREATE TABLE largest (
+    asset TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    amount TEXT NOT NULL,
+    PRIMARY KEY (asset, day, what, event)
+) STRICT, WITHOUT ROWID;
+
+-- How far a source that was fresh stood from the index at most on a UTC day, as a part of the index.
+CREATE TABLE deviations (
+    market TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    deviation TEXT NOT NULL,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL,
+    price TEXT NOT NULL,
+    index_price TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    PRIMARY KEY (market, day)
 ) STRICT, WITHOUT ROWID;
 
 -- Ledger entries by reason, liquidations, their settlements and shortfalls, ADL cuts.

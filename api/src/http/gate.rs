@@ -107,12 +107,12 @@ fn caller(
     request: &ServiceRequest,
     address: Option<IpAddr>,
 ) -> Result<Option<Caller>, Problem> {
-    if operation.access == Access::Public {
-        return Ok(Some(Caller::Public));
-    }
+    // Whoever shows nothing is anybody; a key that is shown must be right, for some parameters ask for one.
+    let anybody = matches!(operation.access, Access::Public | Access::Stream);
     if api.keys.are_none() {
         let near = listener.loopback && address.is_some_and(|address| address.to_canonical().is_loopback());
         return match (near, operation.access) {
+            (_, Access::Public) => Ok(Some(if near { Caller::Open } else { Caller::Public })),
             (true, _) if !names_this_machine(request.headers(), request.uri().host()) => {
                 Err(Problem::plain(Kind::Misdirected))
             }
@@ -124,10 +124,7 @@ fn caller(
     let target = request.uri().path_and_query().map_or_else(|| request.path().to_owned(), ToString::to_string);
     let credentials = Credentials::of(request.headers(), request.method().as_str(), &target)?;
     let Some(credentials) = credentials else {
-        return match operation.access {
-            Access::Stream => Ok(Some(Caller::Public)),
-            _ => Err(Problem::plain(Kind::MissingCredentials)),
-        };
+        return if anybody { Ok(Some(Caller::Public)) } else { Err(Problem::plain(Kind::MissingCredentials)) };
     };
     let caller = match api.keys.present(credentials)? {
         Presented::Caller(caller) => caller,
@@ -182,7 +179,7 @@ fn known(api: &Api, operation: &Operation, request: &ServiceRequest) -> Option<H
     if is_known(request.headers(), seq) {
         return Some(not_modified(seq));
     }
-    if operation.access != Access::Public {
+    if !operation.is_shared() {
         return None;
     }
     let found = api.answers.get(&request.uri().to_string(), seq)?;
@@ -197,7 +194,7 @@ fn remembered(request: &ServiceRequest, operation: &Operation) -> Option<(String
     if !operation.steady {
         return None;
     }
-    let public = operation.access == Access::Public && request.method() == Method::GET;
+    let public = operation.is_shared() && request.method() == Method::GET;
     Some((if public { request.uri().to_string() } else { String::new() }, request.headers().clone()))
 }
 

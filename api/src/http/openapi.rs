@@ -167,8 +167,7 @@ fn problems(operation: &Operation) -> Vec<Kind> {
         kinds.extend([Kind::NotReached, Kind::HistoryFailed]);
     }
     match operation.access {
-        Access::Public => {}
-        Access::Stream => kinds.extend(CREDENTIALS),
+        Access::Public | Access::Stream => kinds.extend(CREDENTIALS),
         _ => {
             kinds.extend(CREDENTIALS);
             kinds.extend([Kind::MissingCredentials, Kind::Forbidden, Kind::KeysRequired, Kind::Misdirected]);

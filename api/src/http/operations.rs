@@ -74,6 +74,8 @@ pub(crate) struct Operation {
     pub(crate) problems: &'static [super::problem::Kind],
     /// The same request at the same sequence number has the same answer.
     pub(crate) steady: bool,
+    /// Is it the same for whoever asks?
+    pub(crate) alike: bool,
     pub(crate) serve: fn() -> Route,
 }
 
@@ -97,6 +99,7 @@ impl Operation {
             answers,
             problems: &[],
             steady: true,
+            alike: true,
             serve,
         }
     }
@@ -119,6 +122,16 @@ impl Operation {
     /// With problems of its own.
     pub(crate) const fn or(self, problems: &'static [super::problem::Kind]) -> Self {
         Self { problems, ..self }
+    }
+
+    /// Whose answer depends on who asks.
+    pub(crate) const fn personal(self) -> Self {
+        Self { alike: false, ..self }
+    }
+
+    /// May one answer serve everybody while nothing happens?
+    pub(crate) fn is_shared(&self) -> bool {
+        self.steady && self.alike && self.access == Access::Public
     }
 
     /// Whose answer is another each time.

@@ -182,11 +182,13 @@ impl Keys {
                     let detail = format!("{stamp} at {now}, allowed {window} ms before and {AHEAD_MS} ms after");
                     return Err(Problem::new(Kind::StaleTimestamp, detail));
                 }
+                if stamp <= self.started {
+                    let detail = "signed before the daemon was there to take it; sign anew";
+                    return Err(Problem::new(Kind::StaleTimestamp, detail));
+                }
                 if stamp <= self.started.saturating_add(AHEAD_MS) {
-                    return Err(Problem::new(
-                        Kind::StaleTimestamp,
-                        "signed before the daemon was there to take it; sign anew",
-                    ));
+                    let detail = "signed requests are taken from one second after the start on";
+                    return Err(Problem::later(Kind::Starting, detail, AHEAD_MS));
                 }
                 // An unknown key is found out when the signature is, and in the same time.
                 let known = ring.by_id.get(&signed.key);

@@ -7,14 +7,15 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a busy machine; reached only when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -90,10 +91,24 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) kind: String,
     pub(crate) allow: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
 impl Reply {
+    /// A header; empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The code of a problem; empty where it is none.
+    pub(crate) fn code(&self) -> String {
+        if self.kind != "application/problem+json" {
+            return String::new();
+        }
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -120,10 +135,69 @@ impl Reply {
     }
 }
 
+/// What a process has written so far.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
 /// A process that ends with its owner.
 struct Running {
     child: Child,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Log>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits for the end, and returns the whole log.
+    fn end(&mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        (status, self.log.text.lock().unwrap().clone())
+    }
+}
+
+/// Which listener is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    Api,
+    Admin,
+}
+
+/// A request with all that a client may say.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) method: &'static str,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Ask {
+    /// A read.
+    pub(crate) fn get(target: &str) -> Self {
+        Self { method: "GET", target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Commands, one a line.
+    pub(crate) fn commands(lines: &str) -> Self {
+        let headers = vec![("content-type", "application/x-ndjson".to_owned())];
+        Self { method: "POST", target: "/v1/commands".to_owned(), headers, body: lines.into() }
+    }
+
+    /// By another method.
+    pub(crate) fn by(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
+    /// With a header more.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
 }
 
 /// A daemon.
@@ -161,29 +235,87 @@ impl Daemon {
     pub(crate) fn over(data: &Scratch, flags: &[&str]) -> Self {
         let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", data.path()];
         let arguments: Vec<&str> = fixed.iter().chain(flags).copied().collect();
-        let mut child = backstop(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        Self::launch(backstop(&arguments))
+    }
+
+    /// As a configuration file says, on free ports and over a data directory of its own unless the file says where; it
+    /// ticks only when told to.
+    pub(crate) fn configured(file: &Scratch) -> Self {
+        let text = std::fs::read_to_string(&file.0).unwrap();
+        let data = Scratch::absent("data");
+        let named = |name: &str| text.lines().any(|line| line.starts_with(name));
+        let mut command = backstop(&["serve", "--config", file.path()]);
+        for (name, flag, value) in [
+            ("listen ", "--listen", "127.0.0.1:0"),
+            ("admin ", "--admin", "127.0.0.1:0"),
+            ("data_dir ", "--data-dir", data.path()),
+            ("mark_interval_ms ", "--mark-interval-ms", "0"),
+        ] {
+            if !named(name) {
+                command.args([flag, value]);
+            }
+        }
+        Self { _data: Some(data), ..Self::launch(command) }
+    }
+
+    /// Runs it until it serves.
+    pub(crate) fn launch(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
         let (ready, readiness) = mpsc::channel();
+        let log = Arc::new(Log::default());
+        let written = log.clone();
         let reader = std::thread::spawn(move || {
-            let mut whole = String::new();
-            loop {
-                let start = whole.len();
-                // The log is read to its end, or the daemon would wait for a full pipe.
-                if log.read_line(&mut whole).unwrap_or(0) == 0 {
-                    return whole;
-                }
-                if let Some(found) = addresses(&whole[start..]) {
+            let mut line = String::new();
+            // The log is read to its end, or the daemon would wait for a full pipe.
+            while lines.read_line(&mut line).unwrap_or(0) > 0 {
+                written.text.lock().unwrap().push_str(&line);
+                written.grown.notify_all();
+                if let Some(found) = addresses(&line) {
                     let _ = ready.send(found);
                 }
+                line.clear();
             }
         });
+        let mut running = Running { child, log, reader: Some(reader) };
         let Ok((api, admin)) = readiness.recv_timeout(PATIENCE) else {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("the daemon did not start: {}", reader.join().unwrap());
+            let _ = running.child.kill();
+            panic!("the daemon did not start: {}", running.end().1);
         };
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        Self { running: Running { child, log: Some(reader) }, agent: config.into(), _data: None, api, admin }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build();
+        let near = |address: String| address.replace("0.0.0.0", "127.0.0.1");
+        Self { running, agent: config.into(), _data: None, api: near(api), admin: near(admin) }
+    }
+
+    /// Waits until the log has a text so often, and returns all of it.
+    #[track_caller]
+    pub(crate) fn logged(&self, text: &str, times: usize) -> String {
+        let (mut whole, until) = (self.running.log.text.lock().unwrap(), Instant::now() + PATIENCE);
+        while whole.matches(text).count() < times {
+            assert!(Instant::now() < until, "{text:?} is not {times} times in the log:\n{whole}");
+            whole = self.running.log.grown.wait_timeout(whole, Duration::from_secs(1)).unwrap().0;
+        }
+        whole.clone()
+    }
+
+    /// Asks a listener.
+    pub(crate) fn ask(&self, at: At, ask: &Ask) -> Reply {
+        let host = if at == At::Api { &self.api } else { &self.admin };
+        let url = format!("http://{host}{}", ask.target);
+        let mut request = ureq::http::Request::builder().method(ask.method).uri(url);
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
+        }
+        Self::answered(if ask.method == "POST" {
+            self.agent.run(request.body(ask.body.as_slice()).unwrap())
+        } else {
+            self.agent.run(request.body(()).unwrap())
+        })
     }
 
     fn answered(sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
@@ -194,8 +326,10 @@ impl Daemon {
         };
         let (kind, allow) = (header("content-type").unwrap_or_default(), header("allow"));
         let status = response.status().as_u16();
+        let plain = |value: &ureq::http::HeaderValue| value.to_str().unwrap().to_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), plain(value))).collect();
         let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
-        Reply { status, kind, allow, body }
+        Reply { status, kind, allow, headers, body }
     }
 
     /// Reads from the API.
@@ -288,20 +422,19 @@ impl Daemon {
     /// Sends a signal; how it ended, and its log.
     pub(crate) fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
         self.signal(signal);
-        let status = self.running.child.wait().unwrap();
-        (status, self.running.log.take().unwrap().join().unwrap())
+        self.running.end()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if self.reader.is_none() {
+            return;
+        }
         let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(log) = self.log.take() {
-            let log = log.join().unwrap_or_default();
-            if std::thread::panicking() {
-                eprintln!("the daemon's log:\n{log}");
-            }
+        let (_, log) = self.end();
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{log}");
         }
     }
 }

@@ -97,6 +97,10 @@ pub(super) fn warning(schemas: &mut SchemaGenerator) -> Schema {
     at::<WarningView>(schemas)
 }
 
+pub(super) fn warnings(schemas: &mut SchemaGenerator) -> Schema {
+    page_of::<WarningView>(schemas)
+}
+
 pub(super) fn fund(schemas: &mut SchemaGenerator) -> Schema {
     at::<FundView>(schemas)
 }

@@ -19,7 +19,7 @@ use backstop_engine::instruction::{Entry, Instruction, take_through};
 use backstop_engine::rulebook::Rulebook;
 use backstop_engine::rules::{Market, Rules};
 use backstop_engine::snapshot::Core;
-use backstop_engine::view::{AccountView, Conservation, FundView, MarkView};
+use backstop_engine::view::{AccountView, Conservation, FundView, MarkView, OpenOrderView, WarningView};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -282,6 +282,12 @@ pub enum Query {
         /// Anew?
         audit: bool,
     },
+    /// How near a market is to deleveraging.
+    Warning(String),
+    /// How near all markets are.
+    Warnings,
+    /// The liquidation orders that are open at the external venue.
+    Orders,
     /// The rules in force, and all prices.
     Rules,
     /// The rules in force, their hash, and what is planned.
@@ -304,6 +310,12 @@ pub enum Answer {
     Funds(Vec<FundView>),
     /// To `Conservation`: and are the sums and the fund's books sound?
     Conservation(Conservation, bool),
+    /// To `Warning`; none for a market that is unknown or has no mark yet.
+    Warning(Option<WarningView>),
+    /// To `Warnings`: of the markets that have a mark, in the order of listing.
+    Warnings(Vec<WarningView>),
+    /// To `Orders`, in the order of sending.
+    Orders(Vec<OpenOrderView>),
     /// To `Rules`.
     Rules(Arc<Rules>, Vec<MarkView>),
     /// To `Rulebook`.
@@ -396,6 +408,9 @@ async fn answer(query: Query, mut floor: Floor, rules: Arc<Rules>, hash: Hash) -
             let (balance, sound) = floor.conservation(rules, audit).await?;
             Answer::Conservation(balance, sound)
         }
+        Query::Warning(market) => Answer::Warning(floor.warning(&rules, &market).await?),
+        Query::Warnings => Answer::Warnings(floor.warnings(&rules).await?),
+        Query::Orders => Answer::Orders(floor.open_orders().await?),
         Query::Rules => Answer::Rules(rules, floor.mark_views().await?),
         // Answered before; without a flow the daemon is stopping.
         Query::Rulebook => Answer::Rulebook(rules, Rulebook::default()),

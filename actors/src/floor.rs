@@ -1,7 +1,11 @@
 //! The stations as the flow reaches them: every method sends the work to whom it concerns and waits for all answers.
 
+mod outlook;
+
+pub use outlook::Known;
+
 use crate::station::{Depth, Handle};
-use backstop_engine::adl::{Ranking, Standings};
+use backstop_engine::adl::Ranking;
 use backstop_engine::conservation::conservation;
 use backstop_engine::event::Fact;
 use backstop_engine::flow::{Cap, Flow, ShardReply, Stations, Stop, external};
@@ -13,11 +17,11 @@ use backstop_engine::liquidation::{FundDesk, Outcome, Queue};
 use backstop_engine::margin::{Due, FundNotice, Haircut, Inventory, Marks, Posting, Report, RunReply, Shard, Totals};
 use backstop_engine::money::{Money, Price};
 use backstop_engine::oracle::{LAST, Observation, Oracle};
-use backstop_engine::reference::show_standing;
+use backstop_engine::reference::{show_adl_price, show_standing};
 use backstop_engine::reject::{Code, Reject};
 use backstop_engine::rules::Rules;
 use backstop_engine::snapshot::Core;
-use backstop_engine::view::{AccountView, Conservation, FundView, MarkView, PositionView};
+use backstop_engine::view::{AccountView, Conservation, FundView, MarkView, OpenOrderView, PositionView};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -33,12 +37,9 @@ pub struct Floor {
     pub queue: Handle<Queue>,
     /// The fund.
     pub fund: Handle<Fund>,
-    /// Who stands where in the queues of deleveraging, as far as it was asked for since the last tick.
-    pub standings: Arc<Mutex<Known>>,
+    /// What may come of deleveraging, as far as it was asked for since the last tick.
+    pub known: Arc<Mutex<Known>>,
 }
-
-/// Standings by market and side; none where there is no mark.
-pub type Known = BTreeMap<(MarketIx, Side), Option<Arc<Standings>>>;
 
 impl Floor {
     /// Mailboxes by name.
@@ -82,22 +83,8 @@ impl Floor {
         Ok(ranked?)
     }
 
-    /// Who stands where on one side of a market: as it was when somebody first asked since the last tick.
-    async fn standings(&self, need: NeedRanking) -> Result<Option<Arc<Standings>>, Stop> {
-        let key = (need.market, need.side);
-        let known = |known: &Known| known.get(&key).cloned();
-        if let Some(standings) = self.standings.lock().ok().as_deref().and_then(known) {
-            return Ok(standings);
-        }
-        let standings = self.ranking(need).await?.map(|ranking| Arc::new(ranking.standings()));
-        if let Ok(mut known) = self.standings.lock() {
-            known.insert(key, standings.clone());
-        }
-        Ok(standings)
-    }
-
-    /// Accounts with their places in the rankings, which are no older than the last tick: one call for each shard that
-    /// has any of them.
+    /// Accounts with their places in the rankings and the prices they would be deleveraged at, which are no older than the
+    /// last tick: one call for each shard that has any of them.
     ///
     /// # Errors
     /// [`Stop`].
@@ -120,10 +107,13 @@ impl Floor {
             let Some((mut view, needs)) = seen else { continue };
             let id = view.account.clone();
             for (position, need) in view.positions.iter_mut().zip(needs) {
-                if let Some(need) = need
-                    && let Some(standings) = self.standings(need).await?
-                {
+                let Some(need) = need else { continue };
+                let (market, other) = (need.market, need.side.opposite());
+                if let Some(standings) = self.standings(need).await? {
                     show_standing(position, &standings, &id);
+                }
+                if let Some(absorption) = self.absorption(market, other).await? {
+                    show_adl_price(position, &absorption);
                 }
             }
             if let Some(found) = found.get_mut(place) {
@@ -247,6 +237,14 @@ impl Floor {
         self.queue.call(|queue| queue.open()).await
     }
 
+    /// Liquidation orders that are open at the external venue, in the order of sending.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn open_orders(&self) -> Result<Vec<OpenOrderView>, Stop> {
+        Ok(self.queue.call(|queue| queue.open_orders()).await??)
+    }
+
     /// How many accounts there are.
     ///
     /// # Errors
@@ -358,9 +356,7 @@ impl Stations for Floor {
         marks: &Arc<Marks>,
         notices: &Arc<BTreeMap<AssetIx, FundNotice>>,
     ) -> Result<Vec<ShardReply>, Stop> {
-        if let Ok(mut known) = self.standings.lock() {
-            known.clear();
-        }
+        self.forget();
         let (marks, notices) = (marks.clone(), notices.clone());
         all_fit(self.all(move |shard| shard.tick(&marks, &notices)).await?)
     }

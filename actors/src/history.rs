@@ -8,6 +8,7 @@
 mod about;
 mod contract;
 mod extremes;
+mod heads;
 mod holdings;
 mod marks;
 mod pages;
@@ -21,6 +22,7 @@ mod temporary;
 mod topics;
 
 pub use about::{About, Topic};
+pub use heads::Head;
 pub use pages::{DailySum, Filter, Item, Look};
 pub use reader::{Reader, Readers};
 pub use receipts::{CutReceipt, LiquidationReceipt, NotAReceipt, Receipt, ReceiptId, Totals};

@@ -37,6 +37,8 @@ pub const COUNTERS: &[Entry] = &[
     ("backstop_adl_selections_total", Unit::Count, "Positions deleveraged, by market, side and policy."),
     ("backstop_ticks_total", Unit::Count, "Ticks."),
     ("backstop_snapshots_total", Unit::Count, "Snapshots, by outcome: taken or failed."),
+    ("backstop_stream_cuts_total", Unit::Count, "Streams that the daemon ended, by reason."),
+    ("backstop_unauthorised_total", Unit::Count, "Requests whose credentials did not do, by code."),
 ];
 /// Gauges.
 pub const GAUGES: &[Entry] = &[
@@ -56,6 +58,7 @@ pub const GAUGES: &[Entry] = &[
     ("backstop_snapshot_sequence", Unit::Count, "Sequence number of the newest snapshot taken."),
     ("backstop_pending_commands", Unit::Count, "Commands that wait for the next batch."),
     ("backstop_mailbox_depth", Unit::Count, "Messages that wait for an actor."),
+    ("backstop_streams", Unit::Count, "Streams that are open."),
     ("backstop_conservation_error", Unit::Count, "What is there less what came in, per asset. It is 0."),
 ];
 /// Histograms, with the bounds of their buckets.
@@ -75,7 +78,8 @@ pub const HISTOGRAMS: &[(&str, Unit, &str, &[f64])] = &[
     ("backstop_adl_notional", Unit::Count, "Notional deleveraged at a time, by market and side.", AMOUNTS),
 ];
 
-/// Describes every metric to the recorder; once, after it is installed.
+/// Describes every metric to the recorder, and begins those whose labels are known beforehand, so that an alert sees their
+/// first step; once, after it is installed.
 pub fn describe(version: &'static str) {
     for (name, unit, text) in COUNTERS {
         describe_counter!(*name, *unit, *text);
@@ -87,6 +91,9 @@ pub fn describe(version: &'static str) {
         describe_histogram!(*name, *unit, *text);
     }
     gauge!("backstop_build_info", "version" => version).set(1.0);
+    gauge!("backstop_streams").set(0.0);
+    STREAM_CUTS.iter().for_each(|reason| counter!("backstop_stream_cuts_total", "reason" => *reason).increment(0));
+    UNAUTHORISED.iter().for_each(|code| counter!("backstop_unauthorised_total", "code" => *code).increment(0));
 }
 
 /// Handles of what has been used, by name and labels: a lookup here costs less than one in the recorder.
@@ -141,7 +148,20 @@ impl Default for Admissions {
 }
 
 /// Refusals of a whole request.
-pub const REQUEST_CODES: &[&str] = &["overloaded", "storage_full", "shutting_down"];
+pub const REQUEST_CODES: &[&str] = &["overloaded", "storage_full", "shutting_down", "rate_limited", "too_many_streams"];
+/// Why the daemon ends a stream.
+pub const STREAM_CUTS: &[&str] = &["slow_reader", "no_answer", "rate_limited", "malformed", "shutting_down"];
+/// Refusals of whoever asks, not of what is asked.
+pub const UNAUTHORISED: &[&str] = &[
+    "missing_credentials",
+    "invalid_credentials",
+    "expired_credentials",
+    "stale_timestamp",
+    "replayed",
+    "forbidden",
+    "keys_required",
+    "operator_listener",
+];
 
 /// What is seen of writing down.
 pub struct Durability {
@@ -187,6 +207,30 @@ impl Durability {
 /// A request was turned away before it reached the gateway.
 pub fn turned_away(code: &'static str) {
     counter!("backstop_refusals_total", "code" => code).increment(1);
+}
+
+/// A stream was opened.
+pub fn stream_opened() {
+    gauge!("backstop_streams").increment(1.0);
+}
+
+/// A stream that was opened has ended, whoever ended it.
+pub fn stream_closed() {
+    gauge!("backstop_streams").decrement(1.0);
+}
+
+/// The daemon has ended a stream, for one of [`STREAM_CUTS`]; other words are not counted.
+pub fn stream_cut(reason: &str) {
+    if let Some(reason) = STREAM_CUTS.iter().find(|known| **known == reason) {
+        counter!("backstop_stream_cuts_total", "reason" => *reason).increment(1);
+    }
+}
+
+/// A request was refused; it is counted if that is for one of [`UNAUTHORISED`], so every refusal may be told.
+pub fn unauthorised(code: &str) {
+    if let Some(code) = UNAUTHORISED.iter().find(|known| **known == code) {
+        counter!("backstop_unauthorised_total", "code" => *code).increment(1);
+    }
 }
 
 impl Admissions {

@@ -112,7 +112,7 @@ pub fn start(plan: Plan, halt: &HaltSender) -> Result<Topology, StartError> {
         shards: shards.into_iter().zip(&SHARD_NAMES).zip(places).map(shard).collect(),
         queue: Handle::start("queue", core.queue.clone(), halt.watch("queue"), &centre),
         fund: Handle::start("fund", core.fund.clone(), halt.watch("fund"), &centre),
-        standings: Arc::default(),
+        known: Arc::default(),
     };
     let mut depths = floor.depths();
     // 4. What happened.

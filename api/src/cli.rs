@@ -35,11 +35,57 @@ pub(crate) enum Command {
     Snapshot(Snapshot),
     /// Build what readers look up anew from the journal.
     Reindex(Reindex),
+    /// Check an export of the record offline: every hash, every sum, every signature.
+    Verify(Verify),
+    /// Print the reports of days from a data directory.
+    Report(Report),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
     /// Make an API key: prints a secret or token, and the lines of the configuration that take it.
     Key(Key),
+}
+
+/// What is checked, and by which key.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verify {
+    /// What `/v1/export` gave; `-` for standard input.
+    pub(crate) export: PathBuf,
+    /// The public key of the venue, 64 hexadecimal digits, or a file that holds it. Without it the export is only held to
+    /// the key it names itself.
+    #[arg(long, value_name = "PUB")]
+    pub(crate) key: Option<String>,
+}
+
+/// Which days.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Report {
+    /// A settlement asset.
+    pub(crate) asset: String,
+    /// One UTC day, as 2025-10-10.
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub(crate) day: Option<String>,
+    /// The first day; the first there is when left out.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// The last day; the last there is when left out.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// The data directory.
+    #[arg(long, env = "BACKSTOP__DATA_DIR", default_value = DATA_DIR)]
+    pub(crate) data_dir: PathBuf,
+    /// How it is written.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Json)]
+    pub(crate) format: ReportFormat,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// One JSON object a day.
+    Json,
+    /// Rows for a spreadsheet.
+    Csv,
 }
 
 /// What is asked of the configuration.

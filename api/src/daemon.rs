@@ -3,16 +3,19 @@
 use crate::cli::{Keep, Serve, Settings};
 use crate::config::{Config, Unusable};
 use crate::http::{self, Api, Doors, Keys, Phase, TlsError};
+use crate::seal::{Seal, SealError};
 use crate::store::{self, Store};
 use backstop_actors::data_dir::DataError;
 use backstop_actors::gateway::GatewayConfig;
 use backstop_actors::halt::{Halt, HaltSender};
+use backstop_actors::publisher::PublisherHandle;
 use backstop_actors::telemetry;
 use backstop_actors::topology::StartError;
 use backstop_engine::rulebook::Policy;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,6 +60,9 @@ pub(crate) enum DaemonError {
     /// TLS cannot be spoken.
     #[error(transparent)]
     Tls(TlsError),
+    /// What is sealed cannot be used.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// It had to stop.
     #[error("halted: {0}")]
     Halted(#[from] Halt),
@@ -72,7 +78,8 @@ impl DaemonError {
             Self::Halted(Halt::StateDiverged { .. }) | Self::Start(StartError::State(_)) => crate::exit::CORRUPT,
             Self::Data(error) => store::code(error),
             Self::Config(_) | Self::Keys(_) | Self::Tls(TlsError::Unusable(_)) => crate::exit::CONFIG,
-            Self::Tls(TlsError::Io(_)) => crate::exit::IO,
+            Self::Tls(TlsError::Io(_)) | Self::Seal(SealError::Io { .. }) => crate::exit::IO,
+            Self::Seal(SealError::Unusable { .. }) => crate::exit::CORRUPT,
             _ => crate::exit::SOFTWARE,
         }
     }
@@ -90,6 +97,8 @@ pub(crate) struct Setup<'a> {
     /// Where the configuration is read again from; none where it is not.
     pub(crate) settings: Option<&'a Settings>,
     pub(crate) store: Option<(Store, &'a Keep)>,
+    /// Where the record is sealed; none where nothing is kept.
+    pub(crate) sealed_in: Option<&'a Path>,
     pub(crate) api: TcpListener,
     pub(crate) admin: TcpListener,
     pub(crate) shards: usize,
@@ -167,7 +176,9 @@ pub(crate) async fn run(
     let config = setup.config;
     let keys = Keys::load(&config.keys, &config.auth).map_err(DaemonError::Keys)?;
     let doors = Doors::new(&config.limits);
-    let api = Api::new(opened.topology.clone(), phase.clone(), keys.clone(), doors.clone(), config);
+    let seal = setup.sealed_in.map(|root| Seal::open(root, &config.proof.key_file)).transpose()?;
+    let about = (config, seal.clone());
+    let api = Api::new(opened.topology.clone(), phase.clone(), keys.clone(), doors.clone(), about);
     warn_if_open(config, &[setup.api.local_addr()?, setup.admin.local_addr()?]);
     let admin = http::serve_admin(setup.admin, api.clone(), metrics, config)?;
     let admin_handle = admin.handle();
@@ -184,6 +195,9 @@ pub(crate) async fn run(
     let server = http::serve_api(setup.api, api, config)?;
     if let (Some(settings), Some(set_log)) = (setup.settings, setup.set_log) {
         drop(actix::spawn(reload(settings.clone(), config.clone(), keys, doors, set_log)));
+    }
+    if let Some(seal) = seal {
+        drop(actix::spawn(seal_days(seal, topology.publisher.clone())));
     }
     let handle = server.handle();
     drop(actix::spawn(server));
@@ -249,6 +263,22 @@ fn warn_if_open(config: &Config, addresses: &[SocketAddr]) {
     }
 }
 
+/// Seals each day soon after it is over.
+async fn seal_days(seal: Seal, publisher: PublisherHandle) {
+    let mut looks = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        looks.tick().await;
+        let now = publisher.progress().borrow().time;
+        match seal.catch_up(&publisher, now).await {
+            Ok(0) => {}
+            Ok(days) => tracing::info!(days, "sealed"),
+            // The publisher is gone: the daemon is stopping.
+            Err(SealError::Stop(_)) => return,
+            Err(reason) => tracing::error!(%reason, "a day cannot be sealed; it is tried again"),
+        }
+    }
+}
+
 /// At each SIGHUP, reads the configuration again and takes what may change while the daemon runs.
 async fn reload(settings: Settings, running: Config, keys: Keys, doors: Doors, set_log: SetLog) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -303,7 +333,8 @@ fn listen(settings: &Settings, config: &Config, set_log: SetLog) -> Result<(), D
     let store = Some((store::open(&config.data_dir)?, &keep));
     let mark_interval = (config.mark_interval_ms > 0).then(|| Duration::from_millis(config.mark_interval_ms));
     let (settings, set_log, accepts_time) = (Some(settings), Some(set_log), false);
-    let setup = Setup { config, settings, store, api, admin, shards, accepts_time, mark_interval, set_log };
+    let sealed_in = Some(config.data_dir.as_path());
+    let setup = Setup { config, settings, store, sealed_in, api, admin, shards, accepts_time, mark_interval, set_log };
     let ready = move || tracing::info!(api = %listen, admin = %admin_at, shards, data_dir = %data_dir, "serving");
     actix::System::new().block_on(run(setup, ready, signal()))
 }

@@ -29,6 +29,7 @@ pub(crate) use limits::Doors;
 pub(crate) use tls::TlsError;
 
 use crate::config::Config;
+use crate::seal::Seal;
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, Resource, guard, middleware, web};
 use answers::Remembering;
@@ -44,10 +45,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Largest body of a request: some 50,000 fills.
 pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
+/// Proofs and exports that are made at once.
+const TURNS: usize = 2;
 /// Threads that read requests; on a small machine the engine needs the rest.
 const WORKERS: usize = 2;
 
@@ -111,12 +114,19 @@ pub(crate) struct Api {
     acknowledged: Arc<AtomicU64>,
     policy: Arc<Policy>,
     streams: stream::Streams,
-    signer: Option<Arc<proofs::Signer>>,
+    seal: Option<Seal>,
+    turns: Arc<Semaphore>,
 }
 
 impl Api {
     /// Over running actors.
-    pub(crate) fn new(topology: Topology, phase: Phase, keys: Keys, doors: Doors, config: &Config) -> Self {
+    pub(crate) fn new(
+        topology: Topology,
+        phase: Phase,
+        keys: Keys,
+        doors: Doors,
+        (config, seal): (&Config, Option<Seal>),
+    ) -> Self {
         Self {
             topology,
             phase,
@@ -127,7 +137,8 @@ impl Api {
             acknowledged: Arc::default(),
             policy: Arc::new(config.rules.clone()),
             streams: stream::Streams::new(&config.stream),
-            signer: None,
+            seal,
+            turns: Arc::new(Semaphore::new(TURNS)),
         }
     }
 

@@ -9,9 +9,12 @@ mod journal;
 mod keygen;
 mod offline;
 mod play;
+mod report;
 mod scenario;
+mod seal;
 mod settings;
 mod store;
+mod verify;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         cli::Command::Journal(what) => journal::run(&what),
         cli::Command::Snapshot(options) => offline::snapshot(&options),
         cli::Command::Reindex(options) => offline::reindex(&options),
+        cli::Command::Verify(options) => verify::run(&options),
+        cli::Command::Report(options) => report::run(&options),
         cli::Command::Config(what) => settings::run(&what),
         cli::Command::Key(options) => keygen::run(&options),
     }

@@ -56,9 +56,12 @@ fn play(options: Demo) -> Result<(), PlayError> {
         }
         None => None,
     };
+    let root = options.data_dir.clone();
+    let sealed_in = root.as_deref();
     let config = Config::defaults().map_err(DaemonError::from)?;
     let (settings, accepts_time, mark_interval, set_log) = (None, true, None, None);
-    let setup = Setup { config: &config, settings, store, api, admin, shards, accepts_time, mark_interval, set_log };
+    let setup =
+        Setup { config: &config, settings, store, sealed_in, api, admin, shards, accepts_time, mark_interval, set_log };
     let (result, played) = oneshot::channel();
     let start = move || {
         std::thread::spawn(move || {

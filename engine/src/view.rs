@@ -2,7 +2,7 @@
 
 use crate::command::MarginMode;
 use crate::event::{DegradedReason, MarketState, SourceView};
-use crate::id::{AccountId, Leg, Millis, Seq};
+use crate::id::{AccountId, Leg, LiquidationId, Millis, OrderId, Seq, Side};
 use crate::money::{Money, Price, Quantity, Rate};
 use serde::Serialize;
 use serde_json::Value;
@@ -198,6 +198,30 @@ pub struct WarningView {
     pub level: WarningLevel,
     /// Is the drawdown trigger of the market on?
     pub triggered: bool,
+}
+
+/// A liquidation order that is open at an external venue: what a matching engine has to know that has just connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OpenOrderView {
+    /// The liquidation it belongs to.
+    pub liquidation: LiquidationId,
+    /// Its number.
+    #[serde(serialize_with = "crate::id::order_text")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub order: OrderId,
+    /// The market.
+    pub market: SmolStr,
+    /// Its side.
+    pub side: Side,
+    /// What is still to be filled.
+    pub quantity: Quantity,
+    /// Not to be filled at a worse price.
+    pub limit_price: Price,
+    /// The bankruptcy price of the position it closes.
+    pub bankruptcy_price: Price,
+    /// It ends by itself with the first tick at this time or later; until then fills are taken.
+    pub expires: Millis,
 }
 
 /// A planned change of the rules.

@@ -76,6 +76,14 @@ pub enum Receipt {
 }
 
 impl Receipt {
+    /// When what it is about has ended.
+    pub fn ended(&self) -> Option<u64> {
+        match self {
+            Self::Liquidation(receipt) => receipt.ended,
+            Self::Adl(receipt) => Some(receipt.time),
+        }
+    }
+
     /// Whose it is.
     pub fn account(&self) -> &str {
         match self {

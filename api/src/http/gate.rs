@@ -33,7 +33,7 @@ pub(super) async fn outer(
     let answered = match limited {
         Ok(()) => next.call(request).await?,
         Err(problem) => {
-            telemetry::turned_away(problem.code());
+            count(&problem);
             request.into_response(problem.error_response())
         }
     };
@@ -56,11 +56,17 @@ pub(super) async fn inner(
             Ok(remember(&api, key, next.call(request).await?))
         }
         Err(problem) => {
-            if problem.code() == Kind::RateLimited.code() {
-                telemetry::turned_away(problem.code());
-            }
+            count(&problem);
             Err(problem.into())
         }
+    }
+}
+
+/// Whoever is turned away at the gate is seen in the metrics.
+pub(super) fn count(problem: &Problem) {
+    match problem.code() {
+        code @ ("rate_limited" | "too_many_streams") => telemetry::turned_away(code),
+        code => telemetry::unauthorised(code),
     }
 }
 

@@ -113,7 +113,7 @@ fn caller(api: &Api, request: &HttpRequest, body: &[u8]) -> Result<Caller, Probl
     let Some(pending) = pending else {
         return Ok(request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Public));
     };
-    let caller = api.keys.verify(*pending, body)?;
+    let caller = api.keys.verify(*pending, body).inspect_err(super::gate::count)?;
     api.doors.key(caller.name())?;
     Ok(caller)
 }

@@ -60,6 +60,7 @@ kinds! {
     UnknownAsset 404 "unknown_asset" "there is no such asset" "/v1/rules lists them";
     UnknownReceipt 404 "unknown_receipt" "there is no such receipt" "receipts are named liquidation-N and adl-N, after what /v1/liquidations and /v1/adl show";
     UnknownDay 404 "unknown_day" "there is nothing of this day" "days are UTC, as 2025-10-10, from the first entry to today";
+    NoMark 404 "no_mark" "the market has no mark price yet" "send it a price, and wait for a tick";
     UnknownProblem 404 "unknown_problem" "there is no such problem" "/problems lists them";
     MethodNotAllowed 405 "method_not_allowed" "the path does not take this method" "the header Allow names those it takes";
     Timeout 408 "timeout" "the request did not come in time" "send it at once, or in smaller pieces";

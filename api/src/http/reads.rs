@@ -50,6 +50,18 @@ pub(super) fn operations() -> Vec<Operation> {
         read("/v1/markets/{market}/mark", "markets", "Mark, index and sources", Json(shapes::mark), || web::to(mark))
             .with(&[OF_MARKET])
             .or(&[Kind::UnknownMarket]),
+        read(
+            "/v1/markets/{market}/warning",
+            "markets",
+            "How near auto-deleveraging is, in money and in price",
+            Json(shapes::warning),
+            || web::to(warning),
+        )
+        .with(&[OF_MARKET])
+        .or(&[Kind::UnknownMarket, Kind::NoMark]),
+        read("/v1/warnings", "markets", "The same of every market that has a price", Json(shapes::warnings), || {
+            web::to(warnings)
+        }),
         read("/v1/fund/{asset}", "fund", "The fund of an asset", Json(shapes::fund), || web::to(fund))
             .with(&[ASSET])
             .or(&[Kind::UnknownAsset]),
@@ -185,6 +197,28 @@ async fn mark(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem
     let (seq, marks) = marks(&api).await?;
     let found = marks.into_iter().find(|mark| Some(mark.market.as_str()) == given.text("market"));
     found.map(|mark| at(seq, mark)).ok_or_else(|| Problem::plain(Kind::UnknownMarket).field("market"))
+}
+
+/// How near deleveraging is, of one moment.
+async fn warning(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let name = given.required("market");
+    let (_, marks) = marks(&api).await?;
+    if !marks.iter().any(|mark| mark.market == name.as_str()) {
+        return Err(Problem::plain(Kind::UnknownMarket).field("market"));
+    }
+    let answered = ask(&api, Query::Warning(name)).await?;
+    match answered.answer {
+        Answer::Warning(Some(view)) => Ok(at(answered.seq, view)),
+        _ => Err(Problem::plain(Kind::NoMark).field("market")),
+    }
+}
+
+async fn warnings(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
+    let answered = ask(&api, Query::Warnings).await?;
+    match answered.answer {
+        Answer::Warnings(views) => Ok(page(views, false, None, answered.seq)),
+        _ => Err(unexpected()),
+    }
 }
 
 /// The fund of an asset.

@@ -97,6 +97,10 @@ pub(super) fn warning(schemas: &mut SchemaGenerator) -> Schema {
     at::<WarningView>(schemas)
 }
 
+pub(super) fn warnings(schemas: &mut SchemaGenerator) -> Schema {
+    page_of::<WarningView>(schemas)
+}
+
 pub(super) fn fund(schemas: &mut SchemaGenerator) -> Schema {
     at::<FundView>(schemas)
 }
@@ -210,6 +214,93 @@ struct RulesShape {
 
 pub(super) fn rules(schemas: &mut SchemaGenerator) -> Schema {
     at::<RulesShape>(schemas)
+}
+
+/// A signed root, as it is described.
+#[derive(JsonSchema)]
+#[schemars(rename = "SignedRoot")]
+#[allow(dead_code, reason = "it is described, not written")]
+struct RootShape {
+    root: DayRootShape,
+    /// Ed25519, in hex.
+    signature: String,
+    /// The public key, in hex.
+    key: String,
+}
+
+/// The root of a day.
+#[derive(JsonSchema)]
+#[schemars(rename = "DayRoot")]
+#[allow(dead_code, reason = "it is described, not written")]
+struct DayRootShape {
+    /// As 2025-10-10.
+    day: String,
+    /// How many receipts there are.
+    leaves: u64,
+    /// The root of their tree (RFC 6962).
+    root: String,
+    /// The last entry of each ledger.
+    ledger: Vec<Value>,
+    /// The hash of the root before.
+    previous_root: String,
+}
+
+/// How far the record is sealed.
+#[derive(JsonSchema)]
+#[schemars(rename = "ProofState")]
+#[allow(dead_code, reason = "it is described, not written")]
+struct ProofShape {
+    algorithm: String,
+    key: String,
+    days: u64,
+    last: Option<RootShape>,
+}
+
+pub(super) fn proof_state(schemas: &mut SchemaGenerator) -> Schema {
+    at::<ProofShape>(schemas)
+}
+
+pub(super) fn roots(schemas: &mut SchemaGenerator) -> Schema {
+    page_of::<RootShape>(schemas)
+}
+
+pub(super) fn root(schemas: &mut SchemaGenerator) -> Schema {
+    at::<RootShape>(schemas)
+}
+
+/// That a receipt is in the record.
+#[derive(JsonSchema)]
+#[schemars(rename = "Inclusion")]
+#[allow(dead_code, reason = "it is described, not written")]
+struct InclusionShape {
+    /// As it was sealed.
+    receipt: Map<String, Value>,
+    /// Index and path of RFC 6962.
+    proof: Value,
+    root: DayRootShape,
+    signature: String,
+    key: String,
+}
+
+pub(super) fn inclusion(schemas: &mut SchemaGenerator) -> Schema {
+    at::<InclusionShape>(schemas)
+}
+
+/// The report of a day is told in full where it is made.
+pub(super) fn report(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "asset": { "type": "string" },
+            "day": { "type": "string", "format": "date" },
+            "seq": seq(),
+        },
+        "required": ["asset", "day", "seq"],
+    })
+}
+
+pub(super) fn reports(_: &mut SchemaGenerator) -> Schema {
+    page(&json_schema!({ "type": "object" }))
 }
 
 pub(super) fn taken(_: &mut SchemaGenerator) -> Schema {

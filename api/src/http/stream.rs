@@ -12,6 +12,7 @@ use super::params::{Form, Given, Param, WHOLE_MAX, query};
 use super::problem::{Kind, Problem};
 use crate::config;
 use actix_web::{HttpRequest, HttpResponse, web};
+use backstop_actors::telemetry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use topic::Topic;
@@ -43,6 +44,7 @@ pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {
     fn drop(&mut self) {
+        telemetry::stream_closed();
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -58,7 +60,10 @@ impl Streams {
             .open
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| open.checked_add(1).filter(|open| *open <= most));
         let full = |_| Problem::later(Kind::TooManyStreams, format!("{most} streams are open"), 1_000);
-        entered.map_err(full).map(|_| Place(self.open.clone()))
+        entered.map_err(full).map(|_| {
+            telemetry::stream_opened();
+            Place(self.open.clone())
+        })
     }
 }
 
@@ -69,7 +74,7 @@ async fn open(
     caller: Caller,
     given: Given,
 ) -> Result<HttpResponse, Problem> {
-    let place = api.streams.enter()?;
+    let place = api.streams.enter().inspect_err(super::gate::count)?;
     let topics = given.text("topics").map(|list| list.split(',').map(Topic::read).collect::<Result<Vec<_>, _>>());
     let topics = topics.transpose()?.unwrap_or_default();
     let unreadable = |error: actix_web::Error| Problem::new(Kind::Malformed, error.to_string());

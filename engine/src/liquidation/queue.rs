@@ -14,6 +14,7 @@ use crate::number::{self, Rounding};
 use crate::oracle::Observation;
 use crate::reject::Reject;
 use crate::rules::{Market, Rules};
+use crate::view::OpenOrderView;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -298,6 +299,26 @@ impl Queue {
     /// Orders at the external venue.
     pub fn orders(&self) -> impl Iterator<Item = (&OrderId, &Order)> {
         self.orders.iter()
+    }
+
+    /// Orders at the external venue, as the API shows them, in the order of sending.
+    ///
+    /// # Errors
+    /// An order in a market that is not listed: a bug.
+    pub fn open_orders(&self) -> Result<Vec<OpenOrderView>, Reject> {
+        let shown = |(id, order): (&OrderId, &Order)| {
+            Ok(OpenOrderView {
+                liquidation: order.liquidation,
+                order: *id,
+                market: self.rules.market(order.market)?.name.clone(),
+                side: order.side,
+                quantity: order.left,
+                limit_price: order.limit,
+                bankruptcy_price: order.bankruptcy,
+                expires: order.deadline,
+            })
+        };
+        self.orders.iter().map(shown).collect()
     }
 }
 

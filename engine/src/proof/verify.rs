@@ -19,7 +19,7 @@ use std::fmt;
 use std::io::{BufRead, Read};
 
 /// Most bytes of a line, its line feed included.
-pub const LINE_MAX: u64 = 1 << 20;
+pub const LINE_MAX: u64 = 1 << 28;
 
 /// What an export holds, when all of it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -9,6 +9,7 @@ use actix_ws::{CloseCode, CloseReason, Message, MessageStream, Session};
 use backstop_actors::conductor::{Answer, Answered, Query};
 use backstop_actors::history::{self, About, Look};
 use backstop_actors::publisher::{Read, Told};
+use backstop_actors::telemetry;
 use backstop_engine::id::{AccountId, Seq};
 use backstop_engine::view::AccountView;
 use futures_util::StreamExt;
@@ -67,6 +68,7 @@ pub(super) async fn run(
     let mut stream = Stream { api, caller, session, followed: BTreeMap::new(), slow, behind: false };
     let Err(end) = stream.serve(messages, topics, resume_from).await;
     if let End::Cut(code, reason) = end {
+        telemetry::stream_cut(reason);
         let reason = CloseReason { code, description: Some(reason.to_owned()) };
         // Whoever does not read will not read this either.
         let _ = timeout(Duration::from_secs(1), stream.session.close(Some(reason))).await;
@@ -326,7 +328,13 @@ impl Stream {
                 places = Some(view.as_ref().map(classes).unwrap_or_default());
                 (answered.seq, answered.events, json!(view))
             }
-            _ => {
+            Topic::Orders => {
+                let answered = self.ask(Query::Orders).await?;
+                let Answer::Orders(orders) = answered.answer else { return Err(Problem::plain(Kind::Internal)) };
+                (answered.seq, answered.events, json!(orders))
+            }
+            // These begin with what happens next; what has happened is on the tapes.
+            Topic::Liquidations | Topic::Adl | Topic::Rules => {
                 let answered = self.ask(Query::Marks).await?;
                 (answered.seq, answered.events, Value::Null)
             }

@@ -151,7 +151,7 @@ fn a_body_that_does_not_come_in_time_is_given_up() {
 
 #[test]
 fn a_head_that_does_not_come_in_time_ends_the_connection() {
-    let daemon = configured("[limits]\nhead_ms = 50\n");
+    let daemon = configured("[limits]\nhead_ms = 1000\n");
     for begun in ["", "GET /v1/markets HTTP/1.1\r\nHost: localh"] {
         let mut stream = daemon.connect();
         stream.write_all(begun.as_bytes()).unwrap();

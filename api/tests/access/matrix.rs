@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Who may do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum For {
-    /// Anybody, whatever key is shown.
+    /// Anybody; but a key that is shown must be right.
     All,
     /// alice, the venue, operators.
     Alice,
@@ -17,8 +17,6 @@ enum For {
     Venue,
     /// Operators.
     Operators,
-    /// Anybody, but a key that is shown must be right.
-    Stream,
     /// The venue here; what operators send here, see `roles`.
     Commands,
 }
@@ -46,11 +44,20 @@ const OPERATIONS: &[Row] = &[
     ("GET", "/v1/liquidations", API, "/v1/liquidations", For::All),
     ("GET", "/v1/markets", API, "/v1/markets", For::All),
     ("GET", "/v1/markets/{market}/mark", API, "/v1/markets/BTC-USDT/mark", For::All),
+    ("GET", "/v1/export", API, "/v1/export?from=1999-01-01", For::All),
+    ("GET", "/v1/markets/{market}/warning", API, "/v1/markets/BTC-USDT/warning", For::All),
+    ("GET", "/v1/proof", API, "/v1/proof", For::All),
+    ("GET", "/v1/proof/days", API, "/v1/proof/days", For::All),
+    ("GET", "/v1/proof/days/{day}", API, "/v1/proof/days/1999-01-01", For::All),
+    ("GET", "/v1/receipts/{receipt}/proof", API, "/v1/receipts/adl-1/proof", For::All),
+    ("GET", "/v1/reports/{asset}", API, "/v1/reports/USDT", For::All),
+    ("GET", "/v1/reports/{asset}/{day}", API, "/v1/reports/USDT/1999-01-01", For::All),
+    ("GET", "/v1/warnings", API, "/v1/warnings", For::All),
     ("GET", "/v1/receipts/{receipt}", API, "/v1/receipts/liquidation-1", For::All),
     ("GET", "/v1/rules", API, "/v1/rules", For::All),
     ("GET", "/v1/rules/history", API, "/v1/rules/history", For::All),
     ("GET", "/v1/status", API, "/v1/status", For::Venue),
-    ("GET", "/v1/stream", API, "/v1/stream", For::Stream),
+    ("GET", "/v1/stream", API, "/v1/stream", For::All),
     ("POST", "/v1/commands", BOTH, "/v1/commands", For::Commands),
     ("GET", "/healthz", ADMIN, "/healthz", For::All),
     ("GET", "/metrics", ADMIN, "/metrics", For::All),
@@ -87,6 +94,10 @@ fn request(row: &Row) -> Ask {
 fn granted(row: &Row) -> (u16, &'static str) {
     match row.3 {
         "/docs" => (308, ""),
+        "/v1/proof/days/1999-01-01" | "/v1/reports/USDT/1999-01-01" | "/v1/export?from=1999-01-01" => {
+            (404, "unknown_day")
+        }
+        "/v1/receipts/adl-1/proof" => (404, "unknown_receipt"),
         // Without the words of a WebSocket.
         "/v1/stream" => (400, "malformed"),
         _ => (200, ""),
@@ -96,7 +107,7 @@ fn granted(row: &Row) -> (u16, &'static str) {
 /// What is answered to a caller whose key is right.
 fn answer(row: &Row, at: At, who: &str) -> (u16, &'static str) {
     let may = match (row.4, who) {
-        (For::All | For::Stream, _) | (For::Venue | For::Commands | For::Alice, "venue") => true,
+        (For::All, _) | (For::Venue | For::Commands | For::Alice, "venue") => true,
         (For::Venue | For::Operators | For::Alice, "operator") | (For::Alice, "alice") => true,
         // An operator has no business with deposits, here or there.
         _ => false,
@@ -112,8 +123,7 @@ fn answer(row: &Row, at: At, who: &str) -> (u16, &'static str) {
 fn refused(row: &Row, at: At, code: &'static str) -> (u16, &'static str) {
     match row.4 {
         _ if !row.2.contains(&at) => (404, "unknown_path"),
-        For::All => granted(row),
-        For::Stream if code == "missing_credentials" => granted(row),
+        For::All if code == "missing_credentials" => granted(row),
         _ => (401, code),
     }
 }
@@ -199,7 +209,7 @@ fn every_operation_that_the_daemon_describes_has_a_row_in_this_table() {
             let row = OPERATIONS.iter().find(|row| row.0.eq_ignore_ascii_case(method) && row.1 == path);
             if let Some(row) = row {
                 assert_eq!(row.2 == ADMIN, on_admin, "{method} {path}");
-                let secured = !matches!(row.4, For::All | For::Stream);
+                let secured = row.4 != For::All;
                 assert_eq!(operation["security"] != Value::Null, secured, "{method} {path}: who may is described");
             }
         }
@@ -249,7 +259,7 @@ fn a_key_that_is_not_right_opens_nothing_and_nothing_of_its_request_is_applied()
 fn a_signed_request_is_taken_once_wherever_it_is_sent() {
     let (daemon, _ring) = keyed();
     let mut findings = Findings::default();
-    let restricted = OPERATIONS.iter().filter(|row| !matches!(row.4, For::All));
+    let restricted = OPERATIONS.iter().filter(|row| row.4 != For::All);
     for row in restricted {
         let at = row.2[0];
         let id = if row.4 == For::Operators { "operator-signs" } else { "venue-signs" };

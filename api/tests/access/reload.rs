@@ -88,13 +88,13 @@ fn limits_and_log_levels_follow_the_file() {
     while daemon.get("/v1/markets").status != 429 {
         assert!(began.elapsed() < PATIENCE, "the limit does not hold");
     }
-    std::fs::write(&file.0, "log = \"debug\"\n[limits]\nwait_ms = 1\n").unwrap();
+    std::fs::write(&file.0, "log = \"trace\"\n[limits]\nwait_ms = 1\n").unwrap();
     reread(&daemon, TAKEN, 2);
     for _ in 0..20 {
         assert_eq!(daemon.get("/v1/markets").status, 200);
     }
     daemon.get("/v1/markets?wait_for=99").is_problem(503, "not_reached");
-    daemon.logged("DEBUG", 1);
+    daemon.logged("TRACE", 1);
     std::fs::write(&file.0, "log = \"off,backstop=info\"\n").unwrap();
     reread(&daemon, TAKEN, 3);
 }

@@ -13,7 +13,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -142,6 +142,13 @@ struct Log {
     grown: Condvar,
 }
 
+impl Log {
+    /// A test that fails while it looks at the log has not spoiled it.
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A process that ends with its owner.
 struct Running {
     child: Child,
@@ -156,7 +163,7 @@ impl Running {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
-        (status, self.log.text.lock().unwrap().clone())
+        (status, self.log.lock().clone())
     }
 }
 
@@ -269,7 +276,7 @@ impl Daemon {
             let mut line = String::new();
             // The log is read to its end, or the daemon would wait for a full pipe.
             while lines.read_line(&mut line).unwrap_or(0) > 0 {
-                written.text.lock().unwrap().push_str(&line);
+                written.lock().push_str(&line);
                 written.grown.notify_all();
                 if let Some(found) = addresses(&line) {
                     let _ = ready.send(found);
@@ -295,7 +302,7 @@ impl Daemon {
     /// Waits until the log has a text so often, and returns all of it.
     #[track_caller]
     pub(crate) fn logged(&self, text: &str, times: usize) -> String {
-        let (mut whole, until) = (self.running.log.text.lock().unwrap(), Instant::now() + PATIENCE);
+        let (mut whole, until) = (self.running.log.lock(), Instant::now() + PATIENCE);
         while whole.matches(text).count() < times {
             assert!(Instant::now() < until, "{text:?} is not {times} times in the log:\n{whole}");
             whole = self.running.log.grown.wait_timeout(whole, Duration::from_secs(1)).unwrap().0;

@@ -173,8 +173,11 @@ impl Config {
                 return wrong(name, "at least 1");
             }
         }
+        // The server looks at its clock twice a second.
+        if !(1_000..=3_600_000).contains(&limits.head_ms) {
+            return wrong("limits.head_ms", "1000 to 3600000");
+        }
         for (name, value) in [
-            ("limits.head_ms", limits.head_ms),
             ("limits.body_ms", limits.body_ms),
             ("limits.wait_ms", limits.wait_ms),
             ("stream.slow_ms", self.stream.slow_ms),

@@ -179,7 +179,8 @@ pub(crate) async fn run(
     let seal = setup.sealed_in.map(|root| Seal::open(root, &config.proof.key_file)).transpose()?;
     let about = (config, seal.clone());
     let api = Api::new(opened.topology.clone(), phase.clone(), keys.clone(), doors.clone(), about);
-    warn_if_open(config, &[setup.api.local_addr()?, setup.admin.local_addr()?]);
+    let addresses = [setup.api.local_addr()?, setup.admin.local_addr()?];
+    warn_if_open(config, &addresses);
     let admin = http::serve_admin(setup.admin, api.clone(), metrics, config)?;
     let admin_handle = admin.handle();
     drop(actix::spawn(admin));
@@ -194,7 +195,7 @@ pub(crate) async fn run(
     topology.gateway.serve();
     let server = http::serve_api(setup.api, api, config)?;
     if let (Some(settings), Some(set_log)) = (setup.settings, setup.set_log) {
-        drop(actix::spawn(reload(settings.clone(), config.clone(), keys, doors, set_log)));
+        drop(actix::spawn(reload((settings.clone(), config.clone(), addresses), keys, doors, set_log)));
     }
     if let Some(seal) = seal {
         drop(actix::spawn(seal_days(seal, topology.publisher.clone())));
@@ -280,7 +281,12 @@ async fn seal_days(seal: Seal, publisher: PublisherHandle) {
 }
 
 /// At each SIGHUP, reads the configuration again and takes what may change while the daemon runs.
-async fn reload(settings: Settings, running: Config, keys: Keys, doors: Doors, set_log: SetLog) {
+async fn reload(
+    (settings, running, addresses): (Settings, Config, [SocketAddr; 2]),
+    keys: Keys,
+    doors: Doors,
+    set_log: SetLog,
+) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
@@ -292,6 +298,7 @@ async fn reload(settings: Settings, running: Config, keys: Keys, doors: Doors, s
             Err(reason) => tracing::error!(%reason, "the configuration cannot be used; the one before stays in force"),
             Ok(fresh) => {
                 doors.reload(&fresh.limits);
+                warn_if_open(&fresh, &addresses);
                 if !set_log(&fresh.log) {
                     tracing::error!(log = fresh.log, "the log levels cannot be used; those before stay in force");
                 }

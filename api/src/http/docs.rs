@@ -1,16 +1,18 @@
 //! The description of the API, and a page to read it and try it that works offline.
 
-use super::openapi;
-use super::operations::{Answers, Operation};
+use super::operations::{Answers, On, Operation};
 use super::page::POLICY;
 use super::problem::{Kind, Problem};
+use super::{Listener, openapi};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::sync::{Arc, LazyLock};
 use utoipa_swagger_ui::Config;
 
 pub(super) fn operations() -> Vec<Operation> {
     const HTML: Answers = Answers::Text("text/html");
-    let read = |path, summary, answers, serve| Operation::read(path, "daemon", summary, answers, serve).fleeting();
+    let read = |path, summary, answers, serve| {
+        Operation::read(path, "daemon", summary, answers, serve).on(On::Both).fleeting()
+    };
     vec![
         read("/openapi.json", "This description", Answers::Json(openapi::any_object), || web::to(description)),
         read("/docs", "A page to read the API and try it", HTML, || web::to(entrance)),
@@ -19,8 +21,8 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn description() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(openapi::text())
+async fn description(listener: web::Data<Listener>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(openapi::text(listener.admin))
 }
 
 async fn entrance() -> HttpResponse {

@@ -57,7 +57,8 @@ pub(super) async fn inner(
         }
         Err(problem) => {
             count(&problem);
-            Err(problem.into())
+            // The answer keeps the problem, so that it is dressed like any other on its way out.
+            Ok(request.error_response(problem))
         }
     }
 }
@@ -117,13 +118,11 @@ fn caller(
     let anybody = matches!(operation.access, Access::Public | Access::Stream);
     if api.keys.are_none() {
         let near = listener.loopback && address.is_some_and(|address| address.to_canonical().is_loopback());
-        return match (near, operation.access) {
-            (_, Access::Public) => Ok(Some(if near { Caller::Open } else { Caller::Public })),
-            (true, _) if !names_this_machine(request.headers(), request.uri().host()) => {
-                Err(Problem::plain(Kind::Misdirected))
-            }
-            (true, _) => Ok(Some(Caller::Open)),
-            (false, Access::Stream) => Ok(Some(Caller::Public)),
+        let named = names_this_machine(request.headers(), request.uri().host());
+        return match (near, named) {
+            (true, true) => Ok(Some(Caller::Open)),
+            _ if anybody => Ok(Some(Caller::Public)),
+            (true, false) => Err(Problem::plain(Kind::Misdirected)),
             (false, _) => Err(Problem::plain(Kind::KeysRequired)),
         };
     }

@@ -19,13 +19,22 @@ pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "object" })
 }
 
-/// The description, as text.
-pub(super) fn text() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| serde_json::to_string_pretty(&description()).unwrap_or_default());
-    &TEXT
+/// The description of what a listener serves, as text.
+pub(super) fn text(admin: bool) -> &'static str {
+    static API: LazyLock<String> = LazyLock::new(|| written(false));
+    static ADMIN: LazyLock<String> = LazyLock::new(|| written(true));
+    if admin { &ADMIN } else { &API }
 }
 
-fn description() -> Value {
+fn written(admin: bool) -> String {
+    serde_json::to_string_pretty(&description(admin)).unwrap_or_default()
+}
+
+fn described(admin: bool) -> impl Iterator<Item = &'static Operation> {
+    operations::all().iter().filter(move |operation| operation.on.serves(admin) && !operation.summary.is_empty())
+}
+
+fn description(admin: bool) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
@@ -33,9 +42,9 @@ fn description() -> Value {
     let mut schemas = settings.into_generator();
     let problem = schemas.subschema_for::<Problem>();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for operation in operations::all().iter().filter(|operation| !operation.summary.is_empty()) {
-        let described = describe(operation, &mut schemas, &problem);
-        paths.entry(operation.path.to_owned()).or_default().insert(operation.method.to_ascii_lowercase(), described);
+    for operation in described(admin) {
+        let shown = describe(operation, &mut schemas, &problem);
+        paths.entry(operation.path.to_owned()).or_default().insert(operation.method.to_ascii_lowercase(), shown);
     }
     let commands = shapes::command(&mut schemas);
     let mut components = schemas.take_definitions(true);
@@ -190,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_described_under_a_name_of_its_own() {
-        let text: Value = serde_json::from_str(text()).unwrap();
+        let text: Value = serde_json::from_str(text(false)).unwrap();
         let mut names = Vec::new();
         for (path, methods) in text["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
@@ -211,6 +220,6 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), count);
-        assert_eq!(count, operations::all().iter().filter(|operation| !operation.summary.is_empty()).count());
+        assert_eq!(count, described(false).count());
     }
 }

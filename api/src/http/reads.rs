@@ -87,7 +87,7 @@ pub(super) fn operations() -> Vec<Operation> {
             web::to(conservation)
         })
         .with(&[AUDIT])
-        .or(&[Kind::MissingCredentials, Kind::Forbidden])
+        .or(&[Kind::MissingCredentials, Kind::Forbidden, Kind::KeysRequired])
         .personal(),
         read("/v1/status", "daemon", "State hash and timings", Json(shapes::status), || web::to(status))
             .of(Access::Venue)
@@ -278,6 +278,9 @@ fn filter(given: &Given) -> Filter {
 /// From the running sums; with `?audit=true` computed anew from every account, which costs as much as there are accounts.
 async fn conservation(api: web::Data<Api>, caller: Caller, given: Given) -> Result<HttpResponse, Problem> {
     let audit = given.flag("audit");
+    if audit && caller == Caller::Public && api.keys.are_none() {
+        return Err(Problem::plain(Kind::KeysRequired).field("audit"));
+    }
     if audit {
         caller.must_be(&[Role::Venue, Role::Operator])?;
     }

@@ -38,11 +38,14 @@ pub(crate) fn settings(flags: &cli::Settings) -> Result<Vec<Setting>, Unusable> 
     Config::load(flags)?;
     let given = flags.given();
     let mut found = Vec::new();
-    let whole: config::Map<String, Value> = layers(flags)?.try_deserialize()?;
-    for (name, value) in whole {
+    for (name, value) in layers(flags)?.cache.into_table()? {
         flatten(name, value, &mut found);
     }
     for setting in &mut found {
+        if let (Origin::File(shown), Some(path)) = (&mut setting.origin, &flags.config) {
+            // As it was given, not as it was found.
+            *shown = path.display().to_string();
+        }
         if given.iter().any(|(name, _)| *name == setting.name) {
             setting.origin = Origin::Flag;
         }
@@ -69,6 +72,10 @@ fn flatten(name: String, value: Value, into: &mut Vec<Setting>) {
             }
         }
         ValueKind::Array(_) => into.push(Setting { name, value: "[]".to_owned(), origin }),
+        // Flags and the environment bring numbers as texts.
+        ValueKind::String(text) if text.parse::<u64>().is_ok() || text.parse::<bool>().is_ok() => {
+            into.push(Setting { name, value: text, origin });
+        }
         ValueKind::String(text) => into.push(Setting { name, value: format!("{text:?}"), origin }),
         other => into.push(Setting { name, value: other.to_string(), origin }),
     }

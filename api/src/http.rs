@@ -28,7 +28,7 @@ pub(crate) use intake::Intake;
 pub(crate) use limits::Doors;
 pub(crate) use tls::TlsError;
 
-use crate::config::Config;
+use crate::config::{Config, Unusable};
 use crate::seal::Seal;
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, Resource, guard, middleware, web};
@@ -204,6 +204,16 @@ fn resource(path: &str, operations: &[&Operation]) -> Resource {
         _ => "GET, HEAD",
     };
     resource.default_service(web::to(move || async move { Err::<HttpResponse, _>(Problem::method(allow)) }))
+}
+
+/// Can what the configuration refers to be used: secrets, certificates?
+///
+/// # Errors
+/// What of it cannot.
+pub(crate) fn check(config: &Config) -> Result<(), Unusable> {
+    let of = |name, reason| Unusable::Value { name, reason };
+    Keys::load(&config.keys, &config.auth).map_err(|reason| of("keys", reason))?;
+    tls::of(&config.tls).map(drop).map_err(|error| of("tls", error.to_string()))
 }
 
 /// Serves the API.

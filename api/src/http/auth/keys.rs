@@ -137,6 +137,9 @@ impl Keys {
             if key.token_sha256.as_deref().is_some_and(|hash| unhex(hash).is_none()) {
                 return wrong("token_sha256 is 64 hexadecimal digits");
             }
+            if key.account.as_deref().is_some_and(|account| !crate::http::params::is_name(account)) {
+                return wrong("the account is not a name that an account can have");
+            }
             if (key.role == Role::Account) != key.account.is_some() {
                 return wrong("role account has an account, and no other role has one");
             }

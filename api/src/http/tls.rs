@@ -7,7 +7,7 @@ use crate::config;
 pub(crate) enum TlsError {
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
-    #[error("tls: {0}")]
+    #[error("{0}")]
     Unusable(String),
 }
 

@@ -22,6 +22,7 @@ mod rules;
 mod shapes;
 mod stream;
 mod tls;
+mod warned;
 
 pub(crate) use auth::Keys;
 pub(crate) use intake::Intake;
@@ -49,7 +50,7 @@ use tokio::sync::{Semaphore, watch};
 
 /// Largest body of a request: some 50,000 fills.
 pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
-/// Proofs and exports that are made at once.
+/// Proofs that are made at once, and exports.
 const TURNS: usize = 2;
 /// Threads that read requests; on a small machine the engine needs the rest.
 const WORKERS: usize = 2;
@@ -116,6 +117,8 @@ pub(crate) struct Api {
     streams: stream::Streams,
     seal: Option<Seal>,
     turns: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+    warned: warned::Warned,
 }
 
 impl Api {
@@ -139,6 +142,8 @@ impl Api {
             streams: stream::Streams::new(&config.stream),
             seal,
             turns: Arc::new(Semaphore::new(TURNS)),
+            exports: Arc::new(Semaphore::new(TURNS)),
+            warned: warned::Warned::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The keys there are, as the configuration names them.
 
 use super::credentials::{Pending, Signed};
-use super::seen::Seen;
+use super::seen::{KEPT_MS, Seen};
 use super::{Caller, Credentials, Holder, Presented};
 use crate::config::{Auth, Key, Role};
 use crate::http::problem::{Kind, Problem};
@@ -124,9 +124,9 @@ impl Keys {
         let mut ids = BTreeSet::new();
         for key in keys {
             let wrong = |reason: &str| Err(format!("{}: {reason}", key.id));
-            let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-            if key.id.is_empty() || key.id.len() > 64 || !plain(&key.id) {
-                return wrong("an id has 1 to 64 printable characters");
+            // Changes of rules bear it, and are commands.
+            if !crate::http::params::is_name(&key.id) {
+                return wrong("an id has 1 to 64 characters from A-Z a-z 0-9 . _ : / -");
             }
             if !ids.insert(&key.id) {
                 return wrong("there are two keys of this id");
@@ -150,6 +150,14 @@ impl Keys {
     fn ring(&self) -> Arc<Ring> {
         // A lock that a panic has poisoned still holds whole rings.
         self.ring.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |ring| ring.clone())
+    }
+
+    /// Is this still who it was: a key that is there, of the same role and account, and has not expired?
+    pub(crate) fn hold(&self, caller: &Caller) -> bool {
+        let Caller::Key(holder) = caller else { return true };
+        let ring = self.ring();
+        let known = ring.by_id.get(&holder.id).filter(|known| known.holder == *holder);
+        known.is_some_and(|known| alive(known, system_millis()).is_ok())
     }
 
     /// Is no key configured?
@@ -232,6 +240,10 @@ impl Keys {
         let now = system_millis();
         if expires.is_some_and(|expires| now >= expires) {
             return Err(Problem::plain(Kind::ExpiredCredentials));
+        }
+        // Its body may have taken longer than signatures are remembered.
+        if signed.timestamp.saturating_add(KEPT_MS) < now.saturating_add(AHEAD_MS) {
+            return Err(Problem::new(Kind::StaleTimestamp, "the body came too late for the signature"));
         }
         let fresh = self.seen.lock().map_err(|_| Problem::plain(Kind::Internal))?.enter(
             signed.signature,

@@ -59,6 +59,13 @@ fn a_signed_request_is_taken_once_and_reads_its_own_account() {
         );
         is_bybit(&ask(&signed), 200, 10_002);
     }
+    // The path is not signed: the same text may go to several at once, but to each once.
+    let at = SOON();
+    for path in [RISK.0, "/fapi/v2/positionRisk", "/fapi/v1/forceOrders", "/fapi/v1/leverageBracket"] {
+        let signed = to_binance("bob-signs", &secret("bob-signs"), (path, RISK.1), at);
+        assert_eq!(ask(&signed).status, 200, "{path}");
+        is_binance(&ask(&signed), 400, -1021);
+    }
     // A key of an account need not name it; others must; and none reads another's.
     let own = ask(&to_binance("bob-signs", &secret("bob-signs"), (RISK.0, "x=1"), SOON()));
     assert_eq!(own.json().as_array().unwrap().len(), 2, "{own:?}");

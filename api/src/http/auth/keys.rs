@@ -216,21 +216,30 @@ impl Keys {
     /// # Errors
     /// Why it is not taken.
     pub(crate) fn verify(&self, pending: Pending, body: &[u8]) -> Result<Caller, Problem> {
-        self.take(pending, |signed, mac| {
+        let write = |signed: &Signed, mac: &mut Hmac<Sha256>| {
             signed.write(|part| mac.update(part));
             mac.update(body);
-        })
+        };
+        self.take(pending, write, |signature| signature)
     }
 
-    /// Ends the look at a request that is signed in the way of another venue: over a text of its own.
+    /// Ends the look at a request that is signed in the way of another venue: over a text of its own, which does not name
+    /// the path. Clients send the same text to several paths within a millisecond: it is taken once at each.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub(crate) fn verify_text(&self, pending: Pending, text: &[u8]) -> Result<Caller, Problem> {
-        self.take(pending, |_, mac| mac.update(text))
+    pub(crate) fn verify_text(&self, pending: Pending, text: &[u8], path: &str) -> Result<Caller, Problem> {
+        let mark = |signature: [u8; 32]| Sha256::new().chain_update(signature).chain_update(path).finalize().into();
+        self.take(pending, |_, mac| mac.update(text), mark)
     }
 
-    fn take(&self, pending: Pending, write: impl FnOnce(&Signed, &mut Hmac<Sha256>)) -> Result<Caller, Problem> {
+    /// Takes what is signed as written, if it is new under its mark.
+    fn take(
+        &self,
+        pending: Pending,
+        write: impl FnOnce(&Signed, &mut Hmac<Sha256>),
+        mark: impl FnOnce([u8; 32]) -> [u8; 32],
+    ) -> Result<Caller, Problem> {
         let invalid = || Problem::plain(Kind::InvalidCredentials);
         let Pending { signed, secret, caller } = pending;
         let mut mac = secret.mac().ok_or_else(invalid)?;
@@ -246,7 +255,7 @@ impl Keys {
             return Err(Problem::new(Kind::StaleTimestamp, "the body came too late for the signature"));
         }
         let fresh = self.seen.lock().map_err(|_| Problem::plain(Kind::Internal))?.enter(
-            signed.signature,
+            mark(signed.signature),
             now,
             signed.timestamp,
         );

@@ -162,7 +162,7 @@ async fn insurance_balance(api: web::Data<Api>, asked: Asked) -> Answered {
     let Some(symbol) = asked.text("symbol") else { return Ok(plain(all.iter().map(balance).collect::<Vec<_>>())) };
     let listed = listing.find(symbol, None)?;
     let own = all.iter().find(|pool| pool.symbols.contains(&listed.symbol));
-    // A pool is there from its first credit on.
+    // A pool comes with the first market that draws on it.
     let missing = || row! { "symbols": vec![listed.symbol.clone()], "assets": Vec::<Row>::new() };
     Ok(plain(own.map_or_else(missing, balance)))
 }

@@ -155,14 +155,17 @@ pub(crate) struct Export {
 
 /// Whose state is written down.
 #[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = false)]
+#[command(group = clap::ArgGroup::new("whose").required(true).multiple(false))]
 pub(crate) struct Snapshot {
     /// The admin listener of a running daemon.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", group = "whose")]
     pub(crate) admin: Option<SocketAddr>,
     /// A data directory that no daemon uses.
-    #[arg(long)]
+    #[arg(long, group = "whose")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The bearer token of an operator, where the daemon has keys; better in the environment than on a command line.
+    #[arg(long, env = "BACKSTOP_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
 }
 
 /// Whose history is built.

@@ -38,18 +38,22 @@ const KEEP: Keep = Keep { snapshot_batches: 0, snapshot_seconds: 0, snapshots_ke
 pub(crate) fn snapshot(options: &Snapshot) -> ExitCode {
     drop(daemon::log(daemon::LOG));
     let done = match (&options.admin, &options.data_dir) {
-        (Some(admin), _) => remote(*admin),
+        (Some(admin), _) => remote(*admin, options.token.as_deref()),
         (None, Some(root)) => local(root),
         (None, None) => Ok(()),
     };
     crate::ended(done, OfflineError::code)
 }
 
-fn remote(admin: SocketAddr) -> Result<(), OfflineError> {
+fn remote(admin: SocketAddr, token: Option<&str>) -> Result<(), OfflineError> {
     let failed = |error: ureq::Error| OfflineError::Remote(admin, error.to_string());
     let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REMOTE));
     let agent: ureq::Agent = config.build().into();
-    let mut response = agent.post(format!("http://{admin}/snapshot")).send_empty().map_err(failed)?;
+    let mut request = agent.post(format!("http://{admin}/snapshot"));
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut response = request.send_empty().map_err(failed)?;
     let body = response.body_mut().read_to_string().map_err(failed)?;
     if !response.status().is_success() {
         return Err(OfflineError::Remote(admin, body));

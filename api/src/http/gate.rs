@@ -2,6 +2,7 @@
 //! sequence number that is waited for, what is known already; then the handler; then headers.
 
 use super::auth::{Caller, Credentials, Presented};
+use super::compat::{self, Venue};
 use super::operations::{self, Access, Operation};
 use super::params::Given;
 use super::problem::{Kind, Problem};
@@ -34,7 +35,7 @@ pub(super) async fn outer(
         Ok(()) => next.call(request).await?,
         Err(problem) => {
             count(&problem);
-            request.into_response(problem.error_response())
+            request.error_response(problem)
         }
     };
     Ok(leave(&api, listener, answered))
@@ -92,6 +93,13 @@ async fn enter(
 ) -> Result<Option<HttpResponse>, Problem> {
     let address = request.peer_addr().map(|peer| peer.ip());
     let caller = caller(api, listener, operation, request, address)?;
+    if Venue::of(operation.path).is_some() {
+        // Views read their parameters themselves, and ignore those they do not know.
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        return Ok(None);
+    }
     let given = Given::read(operation.params, request.request())?;
     if let (Some(caller), Access::Account(name)) = (&caller, operation.access) {
         caller.may_read(given.text(name).unwrap_or_default())?;
@@ -127,17 +135,19 @@ fn caller(
         };
     }
     let target = request.uri().path_and_query().map_or_else(|| request.path().to_owned(), ToString::to_string);
-    let credentials = Credentials::of(request.headers(), request.method().as_str(), &target)?;
-    let Some(credentials) = credentials else {
-        return if anybody { Ok(Some(Caller::Public)) } else { Err(Problem::plain(Kind::MissingCredentials)) };
+    let caller = match Credentials::of(request.headers(), request.method().as_str(), &target)? {
+        None => compat::caller(&api.keys, operation, request)?,
+        Some(credentials) => match api.keys.present(credentials)? {
+            Presented::Caller(caller) => Some(caller),
+            Presented::Pending(pending) if operation.access == Access::Commands => {
+                request.extensions_mut().insert(pending);
+                return Ok(None);
+            }
+            Presented::Pending(pending) => Some(api.keys.verify(*pending, b"")?),
+        },
     };
-    let caller = match api.keys.present(credentials)? {
-        Presented::Caller(caller) => caller,
-        Presented::Pending(pending) if operation.access == Access::Commands => {
-            request.extensions_mut().insert(pending);
-            return Ok(None);
-        }
-        Presented::Pending(pending) => api.keys.verify(*pending, b"")?,
+    let Some(caller) = caller else {
+        return if anybody { Ok(Some(Caller::Public)) } else { Err(Problem::plain(Kind::MissingCredentials)) };
     };
     api.doors.key(caller.name())?;
     allowed(&caller, operation)?;
@@ -237,10 +247,14 @@ fn remember(
 
 /// What every answer bears.
 fn leave(api: &Api, listener: Listener, mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    // A problem says at which sequence number it is one.
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>().cloned());
-    if let Some(problem) = problem {
-        let told = problem.at(api.progress().seq).error_response();
+    // A view refuses in the words of its venue; a problem says at which sequence number it is one.
+    let told = response.response().error().and_then(|error| {
+        compat::told(response.request(), error).or_else(|| {
+            let problem = error.as_error::<Problem>()?.clone();
+            Some(problem.at(api.progress().seq).error_response())
+        })
+    });
+    if let Some(told) = told {
         response = response.into_response(told);
     }
     let tagged = response.headers().contains_key(header::ETAG);

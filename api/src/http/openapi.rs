@@ -3,7 +3,7 @@
 use super::auth::{KEY, NONCE, SIGNATURE, TIMESTAMP, WINDOW};
 use super::operations::{self, Access, Answers, On, Operation};
 use super::params::WAIT_FOR;
-use super::problem::{Kind, Problem};
+use super::problem::{Kind, Shown};
 use super::shapes;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -40,7 +40,7 @@ fn description(admin: bool) -> Value {
         settings.meta_schema = None;
     });
     let mut schemas = settings.into_generator();
-    let problem = schemas.subschema_for::<Problem>();
+    let problem = schemas.subschema_for::<Shown<'static>>();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for operation in described(admin) {
         let shown = describe(operation, &mut schemas, &problem);

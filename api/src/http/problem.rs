@@ -83,9 +83,20 @@ kinds! {
 }
 
 /// What is wrong with a request.
-#[derive(Debug, Clone, Serialize, thiserror::Error, schemars::JsonSchema)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
 pub(crate) struct Problem {
+    kind: Kind,
+    detail: Box<str>,
+    field: Option<Box<str>>,
+    seq: Option<Seq>,
+    hint: Option<Hint>,
+}
+
+/// A problem as it is written.
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Shown<'a> {
     /// The page that explains it, served by the daemon itself.
     #[serde(rename = "type")]
     page: String,
@@ -96,16 +107,22 @@ pub(crate) struct Problem {
     /// The stable code.
     code: &'static str,
     /// What is wrong with this request.
-    detail: String,
+    detail: &'a str,
     /// The parameter, header or part of the request it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    field: Option<&'a str>,
     /// The last command applied when it was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
-    #[serde(skip)]
-    #[schemars(skip)]
-    hint: Option<Hint>,
+}
+
+impl Serialize for Problem {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { kind, detail, field, seq, .. } = self;
+        let (page, title) = (format!("/problems/{}", kind.code()), kind.sentence());
+        let (status, code) = (kind.status(), kind.code());
+        Shown { page, title, status, code, detail, field: field.as_deref(), seq: *seq }.serialize(serializer)
+    }
 }
 
 /// What a header says beside.
@@ -122,16 +139,8 @@ enum Hint {
 impl Problem {
     /// A problem of a kind.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self {
-            page: format!("/problems/{}", kind.code()),
-            title: kind.sentence(),
-            status: kind.status(),
-            code: kind.code(),
-            detail: detail.into(),
-            field: None,
-            seq: None,
-            hint: (kind.status() == 401).then_some(Hint::Authenticate),
-        }
+        let hint = (kind.status() == 401).then_some(Hint::Authenticate);
+        Self { kind, detail: detail.into().into(), field: None, seq: None, hint }
     }
 
     /// A problem that its kind says all about.
@@ -141,7 +150,7 @@ impl Problem {
 
     /// About a field.
     pub(crate) fn field(self, field: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..self }
+        Self { field: Some(field.into().into()), ..self }
     }
 
     /// At a sequence number.
@@ -167,13 +176,13 @@ impl Problem {
 
     /// The stable code.
     pub(crate) fn code(&self) -> &'static str {
-        self.code
+        self.kind.code()
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {

@@ -30,8 +30,8 @@ const BOTH: &[At] = &[At::Api, At::Admin];
 
 const OPERATIONS: &[Row] = &[
     ("GET", "/", API, "/", For::All),
-    ("GET", "/docs", API, "/docs", For::All),
-    ("GET", "/openapi.json", API, "/openapi.json", For::All),
+    ("GET", "/docs", BOTH, "/docs", For::All),
+    ("GET", "/openapi.json", BOTH, "/openapi.json", For::All),
     ("GET", "/problems", API, "/problems", For::All),
     ("GET", "/problems/{code}", API, "/problems/forbidden", For::All),
     ("GET", "/v1/accounts/{account}", API, "/v1/accounts/alice", For::Alice),
@@ -68,8 +68,8 @@ const OPERATIONS: &[Row] = &[
 /// Operations that only a parameter restricts, and files of the page that /openapi.json does not name.
 const MORE: &[Row] = &[
     ("GET", "", API, "/v1/conservation?audit=true", For::Venue),
-    ("GET", "", API, "/docs/", For::All),
-    ("GET", "", API, "/docs/swagger-ui.css", For::All),
+    ("GET", "", BOTH, "/docs/", For::All),
+    ("GET", "", BOTH, "/docs/swagger-ui.css", For::All),
 ];
 
 /// Commands that change the state when they are taken, and that are the venue's.
@@ -200,9 +200,11 @@ impl Drop for Findings {
 #[test]
 fn every_operation_that_the_daemon_describes_has_a_row_in_this_table() {
     let daemon = Daemon::start();
-    let described = daemon.read("/openapi.json");
+    // Each listener describes what it serves.
+    let described = [daemon.read("/openapi.json"), daemon.admin("/openapi.json").json()];
     let mut found = BTreeSet::new();
-    for (path, methods) in described["paths"].as_object().unwrap() {
+    let paths = described.iter().flat_map(|described| described["paths"].as_object().unwrap());
+    for (path, methods) in paths {
         for (method, operation) in methods.as_object().unwrap() {
             found.insert(format!("{} {path}", method.to_uppercase()));
             let on_admin = operation["description"].as_str().unwrap().ends_with("On the admin listener.");

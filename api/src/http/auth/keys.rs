@@ -1,6 +1,6 @@
 //! The keys there are, as the configuration names them.
 
-use super::credentials::Pending;
+use super::credentials::{Pending, Signed};
 use super::seen::Seen;
 use super::{Caller, Credentials, Holder, Presented};
 use crate::config::{Auth, Key, Role};
@@ -205,11 +205,25 @@ impl Keys {
     /// # Errors
     /// Why it is not taken.
     pub(crate) fn verify(&self, pending: Pending, body: &[u8]) -> Result<Caller, Problem> {
+        self.take(pending, |signed, mac| {
+            signed.write(|part| mac.update(part));
+            mac.update(body);
+        })
+    }
+
+    /// Ends the look at a request that is signed in the way of another venue: over a text of its own.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub(crate) fn verify_text(&self, pending: Pending, text: &[u8]) -> Result<Caller, Problem> {
+        self.take(pending, |_, mac| mac.update(text))
+    }
+
+    fn take(&self, pending: Pending, write: impl FnOnce(&Signed, &mut Hmac<Sha256>)) -> Result<Caller, Problem> {
         let invalid = || Problem::plain(Kind::InvalidCredentials);
         let Pending { signed, secret, caller } = pending;
         let mut mac = secret.mac().ok_or_else(invalid)?;
-        signed.write(|part| mac.update(part));
-        mac.update(body);
+        write(&signed, &mut mac);
         let right = mac.verify_slice(&signed.signature).is_ok();
         let (holder, expires) = caller.filter(|_| right).ok_or_else(invalid)?;
         let now = system_millis();

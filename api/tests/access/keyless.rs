@@ -135,3 +135,25 @@ fn with_keys_the_name_does_not_matter() {
     let reply = daemon.ask_as("venue", At::Api, Ask::get("/v1/status").with("host", "venue.example"));
     assert_eq!(reply.status, 200, "{reply:?}");
 }
+
+#[test]
+fn a_page_of_another_site_does_nothing_by_a_name_that_is_right() {
+    // What a browser sends of such a page bears its origin, and no other trace of it.
+    let daemon = Daemon::start();
+    daemon.apply(crash::OPENED);
+    let before = daemon.state_hash();
+    for origin in ["https://evil.example", "http://127.0.0.1.evil.example:8080", "null", "http://10.0.0.1"] {
+        for (at, ask) in [
+            (At::Admin, Ask::get("/snapshot").by("POST")),
+            (At::Api, Ask::commands(r#"{"type":"tick"}"#)),
+            (At::Api, Ask::get("/v1/accounts/alice")),
+        ] {
+            let reply = daemon.ask(at, &ask.with("origin", origin));
+            assert!(matches!(reply.status, 403 | 421), "{origin}: {reply:?}");
+        }
+    }
+    assert_eq!(daemon.state_hash(), before);
+    // The page that tries the API is of this machine.
+    let own = format!("http://{}", daemon.api);
+    assert_eq!(daemon.ask(At::Api, &Ask::commands(r#"{"type":"tick"}"#).with("origin", own)).status, 200);
+}

@@ -58,10 +58,12 @@ pub(super) fn operations() -> Vec<Operation> {
             || web::to(warning),
         )
         .with(&[OF_MARKET])
-        .or(&[Kind::UnknownMarket, Kind::NoMark]),
+        .or(&[Kind::UnknownMarket, Kind::NoMark])
+        .fleeting(),
         read("/v1/warnings", "markets", "The same of every market that has a price", Json(shapes::warnings), || {
             web::to(warnings)
-        }),
+        })
+        .fleeting(),
         read("/v1/fund/{asset}", "fund", "The fund of an asset", Json(shapes::fund), || web::to(fund))
             .with(&[ASSET])
             .or(&[Kind::UnknownAsset]),

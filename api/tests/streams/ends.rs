@@ -18,13 +18,19 @@ fn configured(lines: &str) -> Daemon {
 fn cuts(daemon: &Daemon, reason: &str) -> u64 {
     let name = format!("backstop_stream_cuts_total{{reason=\"{reason}\"}} ");
     let metrics = daemon.admin("/metrics").body;
-    metrics.lines().find_map(|line| line.strip_prefix(name.as_str())?.parse().ok()).unwrap_or_else(|| panic!("{metrics}"))
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name.as_str())?.parse().ok())
+        .unwrap_or_else(|| panic!("{metrics}"))
 }
 
 /// How many streams are open.
 fn open(daemon: &Daemon) -> u64 {
     let metrics = daemon.admin("/metrics").body;
-    metrics.lines().find_map(|line| line.strip_prefix("backstop_streams ")?.parse().ok()).unwrap_or_else(|| panic!("{metrics}"))
+    metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("backstop_streams ")?.parse().ok())
+        .unwrap_or_else(|| panic!("{metrics}"))
 }
 
 #[test]

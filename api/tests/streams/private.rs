@@ -136,7 +136,9 @@ fn without_keys_a_page_of_another_site_opens_no_stream() {
     let daemon = Daemon::start();
     daemon.apply(crash::OPENED);
     for host in ["venue.example", "127.0.0.1.evil.example"] {
-        let Err((status, body)) = Ws::ask(&daemon, &Ask::get("/v1/stream").with("host", host)) else { panic!("{host}") };
+        let Err((status, body)) = Ws::ask(&daemon, &Ask::get("/v1/stream").with("host", host)) else {
+            panic!("{host}")
+        };
         assert!(status == 421 && body.contains("misdirected"), "{status} {body}");
     }
     let mut stream = Ws::open(&daemon, "");

@@ -59,7 +59,11 @@ impl Load {
         }
         // Up or down by as much as 6 percent, around where it began.
         let step = self.price * self.dice.below(60) / 1_000;
-        self.price = if self.price > 70_000 || (self.price > 30_000 && self.dice.below(2) == 0) { self.price - step } else { self.price + step };
+        self.price = if self.price > 70_000 || (self.price > 30_000 && self.dice.below(2) == 0) {
+            self.price - step
+        } else {
+            self.price + step
+        };
         lines.extend(["a", "b", "c"].map(|source| self.price_of(source)));
         lines.push(r#"{"type":"tick"}"#.to_owned());
         lines.join("\n")
@@ -127,7 +131,8 @@ fn a_client_cut_off_a_thousand_times_has_every_event_once_and_in_order() {
         assert!(got == wanted, "{topic}");
     }
     as_the_reads_show(&daemon, &whole);
-    for (topic, least) in [("fund", 50), ("ledger", 20), ("liquidations", 50), ("orders", 20), ("account:trader-3", 1)] {
+    for (topic, least) in [("fund", 50), ("ledger", 20), ("liquidations", 50), ("orders", 20), ("account:trader-3", 1)]
+    {
         assert!(whole.of(topic).len() >= least, "{topic}: {}", whole.of(topic).len());
     }
     assert_eq!(daemon.read("/v1/conservation?audit=true")["holds"], true);

@@ -11,9 +11,10 @@
 //! | `coldstart` | time from a cold start to serving, with a million accounts and a million commands to replay |
 //! | `flood` | memory and answers under an endless flood |
 //! | `reads` | reads a second beside an empty handler, and what they cost the ticks; needs `wrk` |
+//! | `streams` | what clients of the stream cost the engine, those that read and those that stop |
 //!
-//! Figures are printed as Markdown and never asserted: machines differ. The crash tester has an opinion, and so has `reads`
-//! about what is answered, not about how fast.
+//! Figures are printed as Markdown and never asserted: machines differ. The crash tester has an opinion, and so have `reads`
+//! and `streams` about what is answered and told, not about how fast.
 #![allow(
     clippy::float_arithmetic,
     clippy::cast_precision_loss,
@@ -38,6 +39,7 @@ mod reads;
 mod scratch;
 mod seen;
 mod sqlite;
+mod streams;
 mod venue;
 mod world;
 
@@ -77,6 +79,8 @@ enum Command {
     Flood(flood::Flood),
     /// Reads a second beside an empty handler, while the venue is quiet and while it is busy; needs wrk on the PATH.
     Reads(reads::Reads),
+    /// What clients of the stream cost the engine, those that read and those that stop; who reads must get everything.
+    Streams(streams::Streams),
 }
 
 fn main() -> ExitCode {
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Coldstart(options) => coldstart::run(&options),
         Command::Flood(options) => flood::run(&options),
         Command::Reads(options) => reads::run(&options),
+        Command::Streams(options) => streams::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -94,9 +94,9 @@ impl Stream {
         let (mut phase, mut heard) = (self.api.phase.watch(), Instant::now());
         let mut asked: VecDeque<Instant> = VecDeque::new();
         let mut told = self.api.topology.publisher.listen();
-        let progress = self.api.progress();
-        self.say(&json!({ "type": "welcome", "seq": progress.events, "cause": progress.seq, "time": progress.time }))
-            .await?;
+        let answered = self.ask(Query::Marks).await.map_err(|_| End::Cut(CloseCode::Away, Kind::Halted.code()))?;
+        let (seq, events, time) = (answered.seq, answered.events, answered.time);
+        self.say(&json!({ "type": "welcome", "seq": events, "cause": seq, "time": time })).await?;
         if !topics.is_empty() {
             self.follow(topics, resume_from).await?;
         }
@@ -248,7 +248,14 @@ impl Stream {
 
     /// Tells what came on a topic after an event. What happens meanwhile is told live afterwards, or found here.
     async fn resume(&mut self, topic: &Topic, after: u64) -> Result<Result<(), Problem>, End> {
-        let last = self.api.progress().events;
+        let mut last = self.api.progress().events;
+        if after > last {
+            // What has been applied may be known before it is told.
+            match self.ask(Query::Marks).await {
+                Ok(answered) => last = answered.events,
+                Err(problem) => return Ok(Err(problem)),
+            }
+        }
         if after > last {
             let detail = format!("there is no event {after} yet, the last is {last}");
             return Ok(Err(Problem::new(Kind::OutOfRange, detail)));

@@ -8,7 +8,8 @@ use std::time::Instant;
 use tungstenite::Message;
 
 /// Every topic without an account.
-pub(crate) const NAMED: [&str; 8] = ["fund", "ledger", "liquidations", "adl", "marks", "market_state", "orders", "rules"];
+pub(crate) const NAMED: [&str; 8] =
+    ["fund", "ledger", "liquidations", "adl", "marks", "market_state", "orders", "rules"];
 
 /// Topics whose events are kept.
 pub(crate) const KEPT: [&str; 9] =
@@ -31,6 +32,7 @@ fn settled(daemon: &Daemon) {
 #[test]
 fn a_stream_begins_with_a_welcome_that_says_where_the_daemon_is() {
     let daemon = opened();
+    daemon.read("/v1/markets?wait_for=30");
     let mut stream = Ws::ask(&daemon, &Ask::get("/v1/stream")).unwrap_or_else(|refused| panic!("{refused:?}"));
     let welcome = stream.hear();
     assert_eq!((&welcome["type"], &welcome["cause"]), (&json!("welcome"), &json!(30)), "{welcome}");
@@ -84,7 +86,9 @@ fn a_topic_begins_with_what_a_read_shows_at_the_same_sequence_number() {
 #[test]
 fn topics_may_be_named_when_the_stream_is_opened() {
     let daemon = opened();
-    for (query, resumed) in [("?topics=fund,adl,account:alice", false), ("?topics=fund,adl,account%3Aalice&resume_from=0", true)] {
+    for (query, resumed) in
+        [("?topics=fund,adl,account:alice", false), ("?topics=fund,adl,account%3Aalice&resume_from=0", true)]
+    {
         let mut stream = Ws::open(&daemon, query);
         let begun: Vec<Value> = stream.so_far().into_iter().filter(|message| message["type"] == "subscribed").collect();
         let topics: Vec<&str> = begun.iter().map(|message| message["topic"].as_str().unwrap()).collect();
@@ -115,11 +119,14 @@ fn every_event_comes_once_with_the_one_before_it_and_as_the_history_has_it() {
     }
     for topic in KEPT {
         let first = firsts.last(topic);
-        let wanted: Vec<&(u64, Value)> = whole.0.get(topic).into_iter().flatten().filter(|(seq, _)| *seq > first).collect();
+        let wanted: Vec<&(u64, Value)> =
+            whole.0.get(topic).into_iter().flatten().filter(|(seq, _)| *seq > first).collect();
         let got: Vec<&(u64, Value)> = found.0[topic].iter().skip(1).collect();
         assert_eq!(got, wanted, "{topic}");
     }
-    for (topic, least) in [("fund", 4), ("ledger", 2), ("liquidations", 9), ("adl", 4), ("account:alice", 3), ("account:carol", 1)] {
+    for (topic, least) in
+        [("fund", 4), ("ledger", 2), ("liquidations", 9), ("adl", 4), ("account:alice", 3), ("account:carol", 1)]
+    {
         assert!(found.0[topic].len() > least, "{topic}: {:?}", found.0[topic]);
     }
     let marks: Vec<&str> = found.0["marks"][1..].iter().map(|(_, event)| event["market"].as_str().unwrap()).collect();
@@ -139,9 +146,19 @@ fn a_topic_holds_the_events_of_its_kinds_and_no_other() {
         kinds.dedup();
         kinds
     };
-    assert_eq!(kinds("fund"), ["claim", "coverage", "fund_entry", "unbacked"].map(str::to_owned).into_iter().filter(|kind| kind != "unbacked" || kinds("fund").contains(kind)).collect::<Vec<_>>());
+    assert_eq!(
+        kinds("fund"),
+        ["claim", "coverage", "fund_entry", "unbacked"]
+            .map(str::to_owned)
+            .into_iter()
+            .filter(|kind| kind != "unbacked" || kinds("fund").contains(kind))
+            .collect::<Vec<_>>()
+    );
     assert_eq!(kinds("ledger"), ["fund_entry"]);
-    assert_eq!(kinds("liquidations"), ["liquidation_ended", "liquidation_order", "liquidation_settled", "liquidation_started"]);
+    assert_eq!(
+        kinds("liquidations"),
+        ["liquidation_ended", "liquidation_order", "liquidation_settled", "liquidation_started"]
+    );
     assert_eq!(kinds("orders"), ["liquidation_ended", "liquidation_order", "liquidation_settled"]);
     assert_eq!(kinds("adl"), ["adl_triggered", "deleveraged"]);
     assert_eq!(kinds("rules"), ["rules_changed"]);
@@ -156,8 +173,14 @@ fn a_topic_holds_the_events_of_its_kinds_and_no_other() {
     ledger.sort_by_key(|entry| entry["seq"].as_u64());
     assert_eq!(whole.of("ledger"), ledger);
     assert_eq!(whole.of("rules"), items("/v1/rules/history?limit=1000"));
-    let started: Vec<Value> = whole.of("liquidations").into_iter().filter(|event| event["type"] == "liquidation_started").map(|event| event["liquidation"].clone()).collect();
-    let taped: Vec<Value> = items("/v1/liquidations?limit=1000").iter().map(|item| item["liquidation"].clone()).collect();
+    let started: Vec<Value> = whole
+        .of("liquidations")
+        .into_iter()
+        .filter(|event| event["type"] == "liquidation_started")
+        .map(|event| event["liquidation"].clone())
+        .collect();
+    let taped: Vec<Value> =
+        items("/v1/liquidations?limit=1000").iter().map(|item| item["liquidation"].clone()).collect();
     assert_eq!(started, taped);
 }
 
@@ -168,7 +191,8 @@ fn what_is_followed_no_more_is_not_told() {
     stream.so_far();
     stream.say(&json!({"op": "unsubscribe", "topics": ["marks", "adl"]}));
     let said = stream.so_far();
-    let topics: Vec<&Value> = said.iter().filter(|message| message["type"] == "unsubscribed").map(|message| &message["topic"]).collect();
+    let topics: Vec<&Value> =
+        said.iter().filter(|message| message["type"] == "unsubscribed").map(|message| &message["topic"]).collect();
     assert_eq!(topics, ["marks", "adl"]);
     daemon.apply(crash::FALLEN);
     loop {
@@ -191,14 +215,38 @@ fn going_on_after_an_event_brings_what_came_since_and_nothing_before() {
     for (place, (seq, _)) in all.iter().enumerate() {
         stream.subscribe(&["liquidations"], Some(*seq));
         let said = stream.so_far();
-        assert_eq!((&said[0]["type"], &said[0]["resumed"], &said[0]["previous"]), (&json!("subscribed"), &json!(true), &json!(seq)));
-        let found: Vec<(u64, Value)> = said[1..].iter().map(|message| (message["seq"].as_u64().unwrap(), message["event"].clone())).collect();
+        assert_eq!(
+            (&said[0]["type"], &said[0]["resumed"], &said[0]["previous"]),
+            (&json!("subscribed"), &json!(true), &json!(seq))
+        );
+        let found: Vec<(u64, Value)> =
+            said[1..].iter().map(|message| (message["seq"].as_u64().unwrap(), message["event"].clone())).collect();
         assert_eq!(found, all[place + 1..], "after {seq}");
     }
     // What has not happened yet cannot be gone on from.
     stream.subscribe(&["liquidations"], Some(9_007_199_254_740_991));
     let refused = stream.so_far().remove(0);
-    assert_eq!((&refused["type"], &refused["code"], &refused["field"]), (&json!("error"), &json!("out_of_range"), &json!("liquidations")));
+    assert_eq!(
+        (&refused["type"], &refused["code"], &refused["field"]),
+        (&json!("error"), &json!("out_of_range"), &json!("liquidations"))
+    );
+}
+
+#[test]
+fn what_a_snapshot_names_can_be_gone_on_from_at_once() {
+    let daemon = opened();
+    let (mut first, mut second) = (Ws::open(&daemon, ""), Ws::open(&daemon, ""));
+    let began = Instant::now();
+    for round in 0..90 {
+        let credit = r#"{"type":"fund_credit","asset":"USDT","source":"injection","amount":"1"}"#;
+        daemon.apply(&format!("{credit}\n{credit}\n{TICK}"));
+        first.subscribe(&["fund"], None);
+        let snapshot = first.hear_of("subscribed");
+        second.subscribe(&["fund"], snapshot["previous"].as_u64());
+        let answer = second.hear();
+        assert!(answer["type"] != "error", "round {round}: {answer}");
+    }
+    assert!(began.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -266,7 +314,9 @@ fn a_stream_that_cannot_be_opened_is_a_problem_like_any_other() {
         ("?colour=red", 400, "unknown_parameter"),
         ("?topics=fund&topics=adl", 400, "duplicate_parameter"),
     ] {
-        let Err((found, body)) = Ws::ask(&daemon, &Ask::get(&format!("/v1/stream{query}"))) else { panic!("{query} opens") };
+        let Err((found, body)) = Ws::ask(&daemon, &Ask::get(&format!("/v1/stream{query}"))) else {
+            panic!("{query} opens")
+        };
         assert_eq!(found, status, "{query}: {body}");
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["code"], code, "{query}: {body}");

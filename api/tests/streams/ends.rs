@@ -2,7 +2,7 @@
 
 use crate::common::{Ask, Daemon, PATIENCE, Scratch};
 use crate::crash;
-use crate::ws::Ws;
+use crate::ws::{Heard, Ws};
 use serde_json::json;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -55,26 +55,26 @@ fn a_ping_is_answered_by_a_pong_of_the_same_bytes() {
 
 #[test]
 fn a_client_that_answers_no_ping_is_cut_and_one_that_does_is_not() {
-    let daemon = configured("[stream]\nping_ms = 30\n");
-    let mut answers = Ws::open(&daemon, "");
-    let mut silent = Ws::open(&daemon, "");
-    // Read as bytes, a ping is answered by nobody.
-    let mut bytes = Vec::new();
-    std::thread::scope(|scope| {
+    let daemon = configured("[stream]\nping_ms = 500\n");
+    let (mut answers, mut silent) = (Ws::open(&daemon, ""), Ws::open(&daemon, ""));
+    // A client that reads answers the pings by that alone.
+    answers.hurry(Duration::from_millis(20));
+    let said = std::thread::scope(|scope| {
         let silent = scope.spawn(move || {
+            // Read as bytes, a ping is answered by nobody.
+            let mut bytes = Vec::new();
             silent.connection().read_to_end(&mut bytes).unwrap();
             bytes
         });
         while !silent.is_finished() {
-            assert!(answers.so_far().is_empty());
+            assert!(matches!(answers.next(), Heard::Nothing));
         }
-        let bytes = silent.join().unwrap();
-        // The last frame closes it: 1008, and why.
-        assert!(bytes.ends_with(b"\x03\xf0no_answer"), "{bytes:?}");
+        silent.join().unwrap()
     });
-    // A client that only reads answers the pings by that.
-    answers.hurry(Duration::from_millis(300));
-    assert!(matches!(answers.next(), crate::ws::Heard::Nothing));
+    // The last frame closes it: 1008, and why.
+    assert!(said.ends_with(b"\x03\xf0no_answer"), "{said:?}");
+    answers.hurry(PATIENCE);
+    assert!(answers.so_far().is_empty());
     assert_eq!(cuts(&daemon, "no_answer"), 1);
 }
 
@@ -135,19 +135,20 @@ fn a_reader_that_does_not_read_is_cut_and_holds_nobody_up() {
     let seen = stopped.so_far();
     assert_eq!(seen.len(), 2, "{seen:?}");
     // Marks without end, until what the system holds between the two is full.
-    let prices: String = ["BTC-USDT", "ETH-USDT", "SOL-USDT"]
-        .iter()
-        .flat_map(|market| ["a", "b", "c"].map(|source| (market, source)))
-        .map(|(market, source)| {
-            let price = match *market {
-                "BTC-USDT" => "49000",
-                "ETH-USDT" => "3000",
-                _ => "100",
-            };
-            format!("{}\n", json!({"type": "price", "market": market, "source": source, "price": price}))
-        })
-        .collect();
-    let body = format!("{prices}{}", "{\"type\":\"tick\"}\n".repeat(1)).repeat(40);
+    let price = |market: &str, source: &str, price: String| {
+        format!("{}\n", json!({"type": "price", "market": market, "source": source, "price": price}))
+    };
+    let moved = |step: usize| {
+        let of = |source| price("BTC-USDT", source, format!("49000.{step}"));
+        format!(
+            "{}{}{}{}{{\"type\":\"tick\"}}\n",
+            of("a"),
+            of("b"),
+            of("c"),
+            price("SOL-USDT", "a", format!("100.{step}"))
+        )
+    };
+    let body: String = (0..100).map(|step| moved(step % 10)).collect();
     let (began, mut longest) = (Instant::now(), Duration::ZERO);
     while cuts(&daemon, "slow_reader") == 0 {
         let asked = Instant::now();
@@ -193,7 +194,7 @@ fn what_was_applied_before_the_end_is_told_before_it() {
     let told = std::thread::scope(|scope| {
         scope.spawn(|| daemon.end_by("TERM"));
         let mut told = Vec::new();
-        while let crate::ws::Heard::Said(message) = stream.next() {
+        while let Heard::Said(message) = stream.next() {
             told.push(message);
         }
         told

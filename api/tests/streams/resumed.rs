@@ -29,44 +29,39 @@ impl Dice {
 struct Load {
     dice: Dice,
     price: u64,
-    trades: u64,
+    rounds: u64,
 }
 
 impl Load {
     fn new() -> Self {
-        Self { dice: Dice(SEED), price: 50_000, trades: 0 }
-    }
-
-    fn price_of(&self, source: &str) -> String {
-        json!({"type": "price", "market": "BTC-USDT", "source": source, "price": self.price.to_string()}).to_string()
+        Self { dice: Dice(SEED), price: 50_000, rounds: 0 }
     }
 
     /// The next commands, some of which may be refused.
     fn next(&mut self) -> String {
         let mut lines = Vec::new();
-        for _ in 0..6 {
-            let (buyer, seller) = (self.dice.below(8), 8 + self.dice.below(8));
-            let (buyer, seller) = if self.dice.below(2) == 0 { (buyer, seller) } else { (seller, buyer) };
+        let price = self.price.to_string();
+        for trade in 0..4 {
+            let (buyer, seller) = (self.dice.below(6), 6 + self.dice.below(6));
             for account in [buyer, seller] {
-                lines.push(json!({"type": "deposit", "account": format!("trader-{account}"), "asset": "USDT", "amount": "600"}).to_string());
+                let account = format!("trader-{account}");
+                lines.push(json!({"type": "deposit", "account": account, "asset": "USDT", "amount": "700"}));
             }
-            self.trades += 1;
-            lines.push(
-                json!({"type": "fill", "market": "BTC-USDT", "price": self.price.to_string(), "quantity": "0.1",
-                       "buyer": format!("trader-{buyer}"), "seller": format!("trader-{seller}"), "trade": format!("load-{}", self.trades)})
-                .to_string(),
-            );
+            lines.push(json!({"type": "fill", "market": "BTC-USDT", "price": price, "quantity": "0.1",
+                "buyer": format!("trader-{buyer}"), "seller": format!("trader-{seller}"),
+                "trade": format!("load-{}-{trade}", self.rounds)}));
         }
-        // Up or down by as much as 6 percent, around where it began.
-        let step = self.price * self.dice.below(60) / 1_000;
-        self.price = if self.price > 70_000 || (self.price > 30_000 && self.dice.below(2) == 0) {
-            self.price - step
-        } else {
-            self.price + step
-        };
-        lines.extend(["a", "b", "c"].map(|source| self.price_of(source)));
-        lines.push(r#"{"type":"tick"}"#.to_owned());
-        lines.join("\n")
+        // Down by a third, and up again.
+        self.rounds += 1;
+        let step = self.price * (20 + self.dice.below(30)) / 1_000;
+        self.price = if (self.rounds / 10).is_multiple_of(2) { self.price - step } else { self.price + step };
+        let price = self.price.to_string();
+        lines.extend(
+            ["a", "b", "c"]
+                .map(|source| json!({"type": "price", "market": "BTC-USDT", "source": source, "price": price})),
+        );
+        lines.push(json!({"type": "tick"}));
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }
 
@@ -178,7 +173,7 @@ fn a_client_goes_on_over_kills_of_the_daemon() {
     let (mut load, mut dice, mut found) = (Load::new(), Dice(SEED), Collected::default());
     for round in 0..5 {
         let mut stream = resumed(&daemon, &found, &mut dice);
-        for _ in 0..4 {
+        for _ in 0..6 {
             let answers = daemon.send(&load.next());
             let seq = answers.last().unwrap()["seq"].as_u64().unwrap();
             daemon.read(&format!("/v1/markets?wait_for={seq}"));

@@ -32,6 +32,7 @@ fn settled(daemon: &Daemon) {
 #[test]
 fn a_stream_begins_with_a_welcome_that_says_where_the_daemon_is() {
     let daemon = opened();
+    daemon.read("/v1/markets?wait_for=30");
     let mut stream = Ws::ask(&daemon, &Ask::get("/v1/stream")).unwrap_or_else(|refused| panic!("{refused:?}"));
     let welcome = stream.hear();
     assert_eq!((&welcome["type"], &welcome["cause"]), (&json!("welcome"), &json!(30)), "{welcome}");
@@ -229,6 +230,23 @@ fn going_on_after_an_event_brings_what_came_since_and_nothing_before() {
         (&refused["type"], &refused["code"], &refused["field"]),
         (&json!("error"), &json!("out_of_range"), &json!("liquidations"))
     );
+}
+
+#[test]
+fn what_a_snapshot_names_can_be_gone_on_from_at_once() {
+    let daemon = opened();
+    let (mut first, mut second) = (Ws::open(&daemon, ""), Ws::open(&daemon, ""));
+    let began = Instant::now();
+    for round in 0..90 {
+        let credit = r#"{"type":"fund_credit","asset":"USDT","source":"injection","amount":"1"}"#;
+        daemon.apply(&format!("{credit}\n{credit}\n{TICK}"));
+        first.subscribe(&["fund"], None);
+        let snapshot = first.hear_of("subscribed");
+        second.subscribe(&["fund"], snapshot["previous"].as_u64());
+        let answer = second.hear();
+        assert!(answer["type"] != "error", "round {round}: {answer}");
+    }
+    assert!(began.elapsed() < PATIENCE);
 }
 
 #[test]

@@ -190,10 +190,18 @@ impl Gateway {
         if self.config.accepts_time {
             return;
         }
-        while let Some(change) = self.admission.due(now.max(self.admission.last_time())) {
+        if self.admission.due(now.max(self.admission.last_time())).is_none() {
+            return;
+        }
+        let time = now.max(self.admission.last_time());
+        let due = self.admission.pending().filter(|pending| pending.effective_time <= time);
+        let mut due: Vec<(Millis, Seq)> = due.map(|pending| (pending.effective_time, pending.change)).collect();
+        due.sort_unstable();
+        for (_, change) in due {
             let envelope =
                 Envelope { command: Command::ApplyRules { change }, time: None, producer: None, number: None };
-            let Slot::Entry(_) = self.place(Ok(envelope), now, "") else { return };
+            // One that cannot be carried out (a ceiling has come down since) waits for a veto; those after it do not.
+            let Slot::Entry(_) = self.place(Ok(envelope), now, "") else { continue };
             self.pending.waiters.push(Waiter { slots: vec![Slot::Entry(None)], reply: oneshot::channel().0 });
         }
     }

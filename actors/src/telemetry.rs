@@ -150,7 +150,8 @@ impl Default for Admissions {
 /// Refusals of a whole request.
 pub const REQUEST_CODES: &[&str] = &["overloaded", "storage_full", "shutting_down", "rate_limited", "too_many_streams"];
 /// Why the daemon ends a stream.
-pub const STREAM_CUTS: &[&str] = &["slow_reader", "no_answer", "rate_limited", "malformed", "shutting_down"];
+pub const STREAM_CUTS: &[&str] =
+    &["slow_reader", "no_answer", "invalid_credentials", "rate_limited", "malformed", "shutting_down"];
 /// Refusals of whoever asks, not of what is asked.
 pub const UNAUTHORISED: &[&str] = &[
     "missing_credentials",

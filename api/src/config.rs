@@ -155,6 +155,9 @@ impl Config {
         if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
             return wrong("tls", "certificate and key belong together");
         }
+        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log) {
+            return wrong("log", &error.to_string());
+        }
         let limits = &self.limits;
         for (name, rate, burst) in [
             ("limits.address_burst", limits.address_per_second, limits.address_burst),

@@ -320,7 +320,8 @@ async fn reload(
 
 /// `backstop serve`.
 pub(crate) fn serve(options: &Serve) -> ExitCode {
-    let config = match Config::load(&options.settings) {
+    let loaded = Config::load(&options.settings).and_then(|config| http::check(&config).map(|()| config));
+    let config = match loaded {
         Ok(config) => config,
         Err(error) => return crate::ended(Err(DaemonError::from(error)), DaemonError::code),
     };

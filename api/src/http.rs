@@ -22,13 +22,14 @@ mod rules;
 mod shapes;
 mod stream;
 mod tls;
+mod warned;
 
 pub(crate) use auth::Keys;
 pub(crate) use intake::Intake;
 pub(crate) use limits::Doors;
 pub(crate) use tls::TlsError;
 
-use crate::config::Config;
+use crate::config::{Config, Unusable};
 use crate::seal::Seal;
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, Resource, guard, middleware, web};
@@ -49,7 +50,7 @@ use tokio::sync::{Semaphore, watch};
 
 /// Largest body of a request: some 50,000 fills.
 pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
-/// Proofs and exports that are made at once.
+/// Proofs that are made at once, and exports.
 const TURNS: usize = 2;
 /// Threads that read requests; on a small machine the engine needs the rest.
 const WORKERS: usize = 2;
@@ -116,6 +117,8 @@ pub(crate) struct Api {
     streams: stream::Streams,
     seal: Option<Seal>,
     turns: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+    warned: warned::Warned,
 }
 
 impl Api {
@@ -139,6 +142,8 @@ impl Api {
             streams: stream::Streams::new(&config.stream),
             seal,
             turns: Arc::new(Semaphore::new(TURNS)),
+            exports: Arc::new(Semaphore::new(TURNS)),
+            warned: warned::Warned::default(),
         }
     }
 
@@ -204,6 +209,16 @@ fn resource(path: &str, operations: &[&Operation]) -> Resource {
         _ => "GET, HEAD",
     };
     resource.default_service(web::to(move || async move { Err::<HttpResponse, _>(Problem::method(allow)) }))
+}
+
+/// Can what the configuration refers to be used: secrets, certificates?
+///
+/// # Errors
+/// What of it cannot.
+pub(crate) fn check(config: &Config) -> Result<(), Unusable> {
+    let of = |name, reason| Unusable::Value { name, reason };
+    Keys::load(&config.keys, &config.auth).map_err(|reason| of("keys", reason))?;
+    tls::of(&config.tls).map(drop).map_err(|error| of("tls", error.to_string()))
 }
 
 /// Serves the API.

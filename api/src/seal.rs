@@ -63,12 +63,7 @@ fn key(path: &Path) -> Result<SigningKey, SealError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut secret = [0; 32];
             getrandom::fill(&mut secret).map_err(|error| unusable(path, error.to_string()))?;
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(path).map_err(at(path))?;
-            writeln!(file, "{}", hex(&secret)).and_then(|()| file.sync_all()).map_err(at(path))?;
+            replace(path, format!("{}\n", hex(&secret)).as_bytes())?;
             Ok(SigningKey::from_bytes(&secret))
         }
         Err(error) => Err(at(path)(error)),
@@ -78,7 +73,12 @@ fn key(path: &Path) -> Result<SigningKey, SealError> {
 /// A whole file in the place of another, or nothing.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), SealError> {
     let draft = path.with_extension("draft");
-    let mut file = File::create(&draft).map_err(at(&draft))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    // A key is among them, and receipts are public where the venue shows them.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft).map_err(at(&draft))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(&draft))?;
     std::fs::rename(&draft, path).map_err(at(path))?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -107,6 +107,12 @@ impl Seal {
             }
             roots.push(root);
         }
+        // A record is signed by one key; another one begins another record.
+        let own = hex(key.verifying_key().as_bytes());
+        if let Some(last) = roots.last().filter(|last| last.key != own) {
+            let reason = format!("the record in {} is signed by {}, not by this key", folder.display(), last.key);
+            return Err(unusable(&key_file, reason));
+        }
         Ok(Self(Arc::new(Inner { folder, key, roots: Mutex::new(roots) })))
     }
 
@@ -130,23 +136,22 @@ impl Seal {
             None => reader.first_day(),
         };
         let (_, Some(first)) = publisher.look_up(begin).await?? else { return Ok(0) };
-        let mut sealed = 0_usize;
+        let mut fresh: Vec<SignedRoot> = Vec::new();
         for day in first..today {
-            let (_, (receipts, heads)) = publisher.look_up(move |reader| gather(reader, day)).await??;
             let name = day_of(day.saturating_mul(86_400_000));
             let path = self.0.folder.join(format!("{name}.ndjson.gz"));
-            let leaves = receipts.iter().map(|(id, line)| (id.clone(), Hash(sha256(line.as_bytes()))));
-            let tree = DayTree::new(leaves);
-            if !receipts.is_empty() {
-                replace(&path, &packed(receipts.iter().map(|(_, line)| line)).map_err(at(&path))?)?;
-            }
-            let root = SignedRoot::new(tree.day_root(name, heads, roots.last().map(|last| &last.root)), &self.0.key);
-            roots.push(root);
-            sealed = sealed.saturating_add(1);
-            // Idle days are many when a daemon has slept: written together.
-            if !receipts.is_empty() || day.saturating_add(1) == today {
-                self.write(&roots)?;
-            }
+            // On a thread that reads: nobody who serves waits for the disk.
+            let (_, gathered) = publisher.look_up(move |reader| Ok(write_down(gather(reader, day)?, &path))).await??;
+            let (tree, heads) = gathered?;
+            let root = tree.day_root(name, heads, fresh.last().or(roots.last()).map(|last| &last.root));
+            fresh.push(SignedRoot::new(root, &self.0.key));
+        }
+        // What is not on the disk is not sealed.
+        let sealed = fresh.len();
+        if sealed > 0 {
+            let all = [roots.as_slice(), &fresh].concat();
+            self.write(&all)?;
+            *roots = all;
         }
         Ok(sealed)
     }
@@ -175,6 +180,16 @@ impl Seal {
         }
         Ok(found)
     }
+}
+
+/// Writes the receipts of a day down; their tree, and the ledgers.
+fn write_down((receipts, heads): Gathered, path: &Path) -> Result<(DayTree, Vec<LedgerHead>), SealError> {
+    let leaves = receipts.iter().map(|(id, line)| (id.clone(), Hash(sha256(line.as_bytes()))));
+    let tree = DayTree::new(leaves);
+    if !receipts.is_empty() {
+        replace(path, &packed(receipts.iter().map(|(_, line)| line)).map_err(at(path))?)?;
+    }
+    Ok((tree, heads))
 }
 
 fn name_of(line: &str) -> Option<String> {

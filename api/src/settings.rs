@@ -7,7 +7,9 @@ use std::process::ExitCode;
 /// `backstop config check|print`.
 pub(crate) fn run(what: &cli::Config) -> ExitCode {
     let done = match what {
-        cli::Config::Check(flags) => Config::load(flags).map(|_| println!("ok")),
+        cli::Config::Check(flags) => {
+            Config::load(flags).and_then(|config| crate::http::check(&config)).map(|()| println!("ok"))
+        }
         cli::Config::Print(flags) => config::settings(flags).map(|settings| {
             let width = settings.iter().map(|setting| setting.name.len().saturating_add(setting.value.len())).max();
             for config::Setting { name, value, origin } in settings {

@@ -29,18 +29,26 @@ pub(crate) struct Start {
     pub(crate) mark_interval_ms: u64,
     /// More flags.
     pub(crate) flags: Vec<String>,
+    /// Settings that no flag has.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Start {
     /// One shard, no ticks of its own, no more flags.
     pub(crate) fn new(binary: &Path, data_dir: &Path) -> Self {
         let (binary, data_dir) = (binary.to_path_buf(), data_dir.to_path_buf());
-        Self { binary, data_dir, shards: 1, mark_interval_ms: 0, flags: Vec::new() }
+        Self { binary, data_dir, shards: 1, mark_interval_ms: 0, flags: Vec::new(), environment: Vec::new() }
     }
 
     /// One more flag with its value.
     pub(crate) fn with(mut self, flag: &str, value: impl ToString) -> Self {
         self.flags.extend([flag.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// One more setting of the environment.
+    pub(crate) fn under(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.environment.push((name, value.to_string()));
         self
     }
 
@@ -168,6 +176,7 @@ impl Daemon {
     pub(crate) fn spawn(start: &Start) -> Result<Self, Failed> {
         let started = Instant::now();
         let mut child = command(&start.binary, &start.arguments())
+            .envs(start.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

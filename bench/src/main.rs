@@ -10,8 +10,11 @@
 //! | `latency` | time to a durable answer under an open-loop load |
 //! | `coldstart` | time from a cold start to serving, with a million accounts and a million commands to replay |
 //! | `flood` | memory and answers under an endless flood |
+//! | `reads` | reads a second beside an empty handler, and what they cost the ticks; needs `wrk` |
+//! | `streams` | what clients of the stream cost the engine, those that read and those that stop |
 //!
-//! Figures are printed as Markdown and never asserted: machines differ. Only the crash tester has an opinion.
+//! Figures are printed as Markdown and never asserted: machines differ. The crash tester has an opinion, and so have `reads`
+//! and `streams` about what is answered and told, not about how fast.
 #![allow(
     clippy::float_arithmetic,
     clippy::cast_precision_loss,
@@ -25,13 +28,18 @@ mod crash;
 mod daemon;
 mod damage;
 mod durable;
+mod fall;
+mod feeder;
 mod figures;
 mod flood;
 mod http;
 mod latency;
 mod micro;
+mod reads;
 mod scratch;
+mod seen;
 mod sqlite;
+mod streams;
 mod venue;
 mod world;
 
@@ -69,6 +77,10 @@ enum Command {
     Coldstart(coldstart::Coldstart),
     /// Memory and answers of the daemon while more arrives than it can take.
     Flood(flood::Flood),
+    /// Reads a second beside an empty handler, while the venue is quiet and while it is busy; needs wrk on the PATH.
+    Reads(reads::Reads),
+    /// What clients of the stream cost the engine, those that read and those that stop; who reads must get everything.
+    Streams(streams::Streams),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +94,8 @@ fn main() -> ExitCode {
         Command::Latency(options) => latency::run(&options),
         Command::Coldstart(options) => coldstart::run(&options),
         Command::Flood(options) => flood::run(&options),
+        Command::Reads(options) => reads::run(&options),
+        Command::Streams(options) => streams::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,7 +73,7 @@ fn is_result(fact: &Fact) -> bool {
     match fact {
         Fact::FundEntry(entry) => entry.liquidation.is_none(),
         // Whoever changes rules hears that the change waits.
-        Fact::RulesScheduled(_) => true,
+        Fact::RulesScheduled(_) | Fact::RulesVetoed { .. } => true,
         _ => false,
     }
 }

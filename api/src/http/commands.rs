@@ -28,6 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Kind::TooLarge,
         Kind::UnsupportedMediaType,
         Kind::Overloaded,
+        Kind::Starting,
         Kind::ShuttingDown,
         Kind::StorageFull,
     ];
@@ -58,6 +59,10 @@ async fn submit(
     api: web::Data<Api>,
     listener: web::Data<Listener>,
 ) -> Result<HttpResponse, Problem> {
+    // While the journal is replayed, places in the order are those it has given.
+    if let Some(kind) = api.phase.away() {
+        return Err(Problem::away(kind));
+    }
     let form = form(request.headers())?;
     let body = body?;
     let reads = match form {

@@ -125,13 +125,14 @@ fn caller(
     // Whoever shows nothing is anybody; a key that is shown must be right, for some parameters ask for one.
     let anybody = matches!(operation.access, Access::Public | Access::Stream);
     if api.keys.are_none() {
-        let near = listener.loopback && address.is_some_and(|address| address.to_canonical().is_loopback());
-        let named = names_this_machine(request.headers(), request.uri().host());
-        return match (near, named) {
-            (true, true) => Ok(Some(Caller::Open)),
-            _ if anybody => Ok(Some(Caller::Public)),
-            (true, false) => Err(Problem::plain(Kind::Misdirected)),
-            (false, _) => Err(Problem::plain(Kind::KeysRequired)),
+        let local = address.is_some_and(|address| address.to_canonical().is_loopback());
+        let near = listener.loopback && local && !is_forwarded(request.headers());
+        let named = names_this_machine(request.headers(), request.uri().host()) && comes_from_here(request.headers());
+        return match (near, named, operation.access) {
+            (true, true, _) => Ok(Some(Caller::Open)),
+            (_, _, Access::Public) | (false, _, Access::Stream) => Ok(Some(Caller::Public)),
+            (true, false, _) => Err(Problem::plain(Kind::Misdirected)),
+            (false, _, _) => Err(Problem::plain(Kind::KeysRequired)),
         };
     }
     let target = request.uri().path_and_query().map_or_else(|| request.path().to_owned(), ToString::to_string);
@@ -163,9 +164,25 @@ pub(super) fn allowed(caller: &Caller, operation: &Operation) -> Result<(), Prob
     }
 }
 
+/// A proxy says for whom it asks: for somebody elsewhere.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name))
+}
+
+/// A page of another site may open a WebSocket to this machine, or send a form, and says where it comes from.
+fn comes_from_here(headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    origin.is_none_or(|origin| is_this_machine(origin.split_once("://").map_or("", |(_, host)| host)))
+}
+
 /// A page of another site that has its name point here would call with that name.
 fn names_this_machine(headers: &HeaderMap, in_target: Option<&str>) -> bool {
     let named = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(in_target).unwrap_or_default();
+    is_this_machine(named)
+}
+
+/// Is this host, with its port or without, this machine?
+fn is_this_machine(named: &str) -> bool {
     let host = match named.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => named.rsplit_once(':').map_or(named, |(host, _)| host),

@@ -22,13 +22,20 @@ const UNIT: usize = 1024;
 /// When to come back after being turned away.
 const RETRY_AFTER_MS: u64 = 250;
 
+/// Of it, for bodies whose signature is not known to be right before they have come: whoever has no key takes no more.
+const UNVERIFIED: usize = 2 * BODY_MAX;
+
 /// The room for bodies. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Intake(Arc<Semaphore>);
+pub(crate) struct Intake {
+    known: Arc<Semaphore>,
+    unverified: Arc<Semaphore>,
+}
 
 impl Default for Intake {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM.div_ceil(UNIT))))
+        let room = |bytes: usize| Arc::new(Semaphore::new(bytes.div_ceil(UNIT)));
+        Self { known: room(ROOM), unverified: room(UNVERIFIED) }
     }
 }
 
@@ -41,7 +48,7 @@ pub(super) struct Body {
 
 /// The room that a body holds.
 struct Held {
-    intake: Intake,
+    room: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -50,7 +57,7 @@ impl Held {
     fn grow_to(&mut self, bytes: usize) -> bool {
         let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(more) = bytes.div_ceil(UNIT).checked_sub(held).filter(|more| *more > 0) else { return true };
-        let found = u32::try_from(more).ok().and_then(|more| self.intake.0.clone().try_acquire_many_owned(more).ok());
+        let found = u32::try_from(more).ok().and_then(|more| self.room.clone().try_acquire_many_owned(more).ok());
         match (found, &mut self.permit) {
             (None, _) => false,
             (Some(found), Some(permit)) => {
@@ -86,7 +93,9 @@ async fn read(api: &Api, request: &HttpRequest, mut payload: dev::Payload) -> Re
     if announced.is_some_and(|length| length > BODY_MAX) {
         return Err(too_large());
     }
-    let mut room = Held { intake: api.intake.clone(), permit: None };
+    let unverified = request.extensions().get::<Box<Pending>>().is_some();
+    let room = if unverified { &api.intake.unverified } else { &api.intake.known };
+    let mut room = Held { room: room.clone(), permit: None };
     let mut bytes = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Problem::new(Kind::Malformed, error.to_string()))?;

@@ -7,17 +7,22 @@ use super::reads::{at, page};
 use super::records::{RECEIPT, named};
 use super::{Api, shapes};
 use crate::seal::{Seal, SealError};
+use actix_web::http::Method;
 use actix_web::web::Bytes;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use backstop_actors::history::{Head, Reader};
 use backstop_engine::canonical::sha256;
 use backstop_engine::fund::{GENESIS, hex};
+use backstop_engine::id::Seq;
 use backstop_engine::proof::{
     DayTree, FORMAT, Hash, Header, NotCanonical, Opening, Record, SignedRoot, Writer, day_of,
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 pub(super) fn operations() -> Vec<Operation> {
     use Answers::Json;
@@ -80,15 +85,15 @@ impl From<NotCanonical> for Problem {
 }
 
 /// What is sealed, brought up to now.
-async fn sealed(api: &Api) -> Result<(&Seal, Vec<SignedRoot>), Problem> {
+async fn sealed(api: &Api) -> Result<(Seq, &Seal, Vec<SignedRoot>), Problem> {
     let seal = api.seal.as_ref().ok_or_else(|| Problem::new(Kind::NotKept, "nothing is kept, so nothing is sealed"))?;
-    seal.catch_up(&api.topology.publisher, api.progress().time).await?;
-    Ok((seal, seal.roots().await))
+    let progress = api.progress();
+    seal.catch_up(&api.topology.publisher, progress.time).await?;
+    Ok((progress.seq, seal, seal.roots().await))
 }
 
 async fn state(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let seq = api.newest();
-    let (seal, roots) = sealed(&api).await?;
+    let (seq, seal, roots) = sealed(&api).await?;
     let body = json!({
         "algorithm": "ed25519",
         "key": hex(seal.key().verifying_key().as_bytes()),
@@ -99,8 +104,7 @@ async fn state(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
 }
 
 async fn days(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
-    let seq = api.newest();
-    let (_, roots) = sealed(&api).await?;
+    let (seq, _, roots) = sealed(&api).await?;
     let after = given.whole("cursor").unwrap_or(0);
     let limit = given.whole("limit").unwrap_or(100);
     let end = after.saturating_add(limit);
@@ -119,14 +123,13 @@ fn of_day<'a>(roots: &'a [SignedRoot], day: &str) -> Result<&'a SignedRoot, Prob
 }
 
 async fn day(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
-    let seq = api.newest();
-    let (_, roots) = sealed(&api).await?;
+    let (seq, _, roots) = sealed(&api).await?;
     Ok(at(seq, of_day(&roots, &given.required("day"))?))
 }
 
 async fn inclusion(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
-    let (id, seq) = (named(&given)?, api.newest());
-    let (seal, roots) = sealed(&api).await?;
+    let id = named(&given)?;
+    let (seq, seal, roots) = sealed(&api).await?;
     let ended = move |reader: &Reader| Ok(reader.receipt(id)?.map(|receipt| receipt.ended()));
     let (_, found) = api.topology.publisher.look_up(ended).await??;
     let unknown = || Problem::plain(Kind::UnknownReceipt).field("receipt");
@@ -134,14 +137,18 @@ async fn inclusion(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Pr
         .ok_or_else(unknown)?
         .ok_or_else(|| Problem::new(Kind::UnknownDay, "it has not ended").field("receipt"))?;
     let root = of_day(&roots, &day_of(over))?.clone();
-    let _turn = turn(&api)?;
+    let _turn = turn(&api.turns)?;
     let (seal, name) = (seal.clone(), root.root.day.clone());
-    let receipts = web::block(move || seal.receipts(&name)).await.map_err(|_| Problem::plain(Kind::Internal))??;
-    let tree = DayTree::new(receipts.iter().map(|(id, line)| (id.clone(), Hash(sha256(line.as_bytes())))));
     let id = id.to_string();
-    let line = receipts.into_iter().find(|(known, _)| *known == id).map(|(_, line)| line).ok_or_else(unknown)?;
+    let find = move || {
+        let receipts = seal.receipts(&name)?;
+        let tree = DayTree::new(receipts.iter().map(|(id, line)| (id.clone(), Hash(sha256(line.as_bytes())))));
+        let line = receipts.into_iter().find(|(known, _)| *known == id).map(|(_, line)| line);
+        Ok::<_, SealError>(line.zip(tree.prove(&id)))
+    };
+    let found = web::block(find).await.map_err(|_| Problem::plain(Kind::Internal))??;
+    let (line, proof) = found.ok_or_else(unknown)?;
     let receipt: Value = serde_json::from_str(&line).map_err(|_| Problem::plain(Kind::Internal))?;
-    let proof = tree.prove(&id).ok_or_else(unknown)?;
     Ok(at(
         seq,
         json!({ "receipt": receipt, "proof": proof, "root": root.root, "signature": root.signature, "key": root.key }),
@@ -149,13 +156,13 @@ async fn inclusion(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Pr
 }
 
 /// One of few turns at what takes long.
-fn turn(api: &Api) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+fn turn(turns: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
     let later = |_| Problem::later(Kind::Overloaded, "proofs and exports are being made for others", 1_000);
-    api.turns.clone().try_acquire_owned().map_err(later)
+    turns.clone().try_acquire_owned().map_err(later)
 }
 
-async fn export(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
-    let (seal, roots) = sealed(&api).await?;
+async fn export(request: HttpRequest, api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let (_, seal, roots) = sealed(&api).await?;
     let place = |name: &str| match given.text(name) {
         Some(day) => of_day(&roots, day).map(|found| roots.iter().position(|root| root.root.day == found.root.day)),
         None => Ok(None),
@@ -166,7 +173,10 @@ async fn export(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Probl
     let (Some(from), Some(to)) = (chosen.first().map(|root| root.root.clone()), chosen.last()) else {
         return Err(Problem::new(Kind::OutOfRange, "`from` is after `to`").field("from"));
     };
-    let turn = turn(&api)?;
+    if request.method() == Method::HEAD {
+        return Ok(HttpResponse::Ok().content_type("application/x-ndjson").finish());
+    }
+    let turn = turn(&api.exports)?;
     let begun = from.day.clone();
     let heads = move |reader: &Reader| {
         let day = reader.day_named(&begun)?.unwrap_or_default();
@@ -179,11 +189,14 @@ async fn export(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Probl
     let (writer, line) = Writer::new(&header)?;
     let (lines, read) = mpsc::channel::<Result<Bytes, Problem>>(16);
     let (api, seal) = (api.get_ref().clone(), seal.clone());
+    let patience = Duration::from_millis(api.streams.patience_ms());
     drop(actix_web::rt::spawn(async move {
-        let sent = lines.send(Ok(Bytes::from(line))).await.is_ok();
-        if sent && let Err(problem) = write(&api, &seal, writer, chosen, &lines).await {
+        let lines = Lines(lines, patience);
+        if lines.send(line).await
+            && let Err(problem) = write(&api, &seal, writer, chosen, &lines).await
+        {
             // The client sees that it is cut: an export without its last line does not verify.
-            let _ = lines.send(Err(problem)).await;
+            let _ = timeout(patience, lines.0.send(Err(problem))).await;
         }
         drop(turn);
     }));
@@ -201,7 +214,15 @@ fn opening(head: Head) -> Option<Opening> {
     Some(Opening { asset: head.asset.into(), last_entry, last_hash, pools: pools.collect::<Option<_>>()? })
 }
 
-type Lines = mpsc::Sender<Result<Bytes, Problem>>;
+/// Where lines go, and how long each may wait to be read.
+struct Lines(mpsc::Sender<Result<Bytes, Problem>>, Duration);
+
+impl Lines {
+    /// Sends a line: is anybody reading?
+    async fn send(&self, line: String) -> bool {
+        matches!(timeout(self.1, self.0.send(Ok(line.into()))).await, Ok(Ok(())))
+    }
+}
 
 /// Writes the days of an export; ends early when nobody reads.
 async fn write(
@@ -220,7 +241,7 @@ async fn write(
         };
         let (_, entries) = api.topology.publisher.look_up(entries).await??;
         for entry in entries {
-            if lines.send(Ok(writer.record(Record::Entry(&entry))?.into())).await.is_err() {
+            if !lines.send(writer.record(Record::Entry(&entry))?).await {
                 return Ok(());
             }
         }
@@ -229,16 +250,15 @@ async fn write(
             web::block(move || sealed.receipts(&name)).await.map_err(|_| Problem::plain(Kind::Internal))??;
         for (_, line) in receipts {
             let receipt: Value = serde_json::from_str(&line).map_err(|_| Problem::plain(Kind::Internal))?;
-            if lines.send(Ok(writer.record(Record::Receipt(&receipt))?.into())).await.is_err() {
+            if !lines.send(writer.record(Record::Receipt(&receipt))?).await {
                 return Ok(());
             }
         }
-        if lines.send(Ok(writer.record(Record::Day(&root))?.into())).await.is_err() {
+        if !lines.send(writer.record(Record::Day(&root))?).await {
             return Ok(());
         }
     }
     let end = writer.end(seal.key())?;
-    // Nobody may read any more.
-    let _ = lines.send(Ok(end.into())).await;
+    lines.send(end).await;
     Ok(())
 }

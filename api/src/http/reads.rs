@@ -5,7 +5,7 @@ use super::gate::At;
 use super::operations::{Access, Answers, Operation};
 use super::params::{ACCOUNT, CURSOR, FROM, Form, Given, LIMIT, MARKET, Param, TO, path, query};
 use super::problem::{Kind, Problem};
-use super::{Api, shapes};
+use super::{Api, shapes, warned};
 use crate::config::Role;
 use actix_web::{HttpResponse, web};
 use backstop_actors::conductor::{Answer, Answered, Query};
@@ -58,10 +58,12 @@ pub(super) fn operations() -> Vec<Operation> {
             || web::to(warning),
         )
         .with(&[OF_MARKET])
-        .or(&[Kind::UnknownMarket, Kind::NoMark]),
+        .or(&[Kind::UnknownMarket, Kind::NoMark])
+        .fleeting(),
         read("/v1/warnings", "markets", "The same of every market that has a price", Json(shapes::warnings), || {
             web::to(warnings)
-        }),
+        })
+        .fleeting(),
         read("/v1/fund/{asset}", "fund", "The fund of an asset", Json(shapes::fund), || web::to(fund))
             .with(&[ASSET])
             .or(&[Kind::UnknownAsset]),
@@ -206,19 +208,14 @@ async fn warning(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Prob
     if !marks.iter().any(|mark| mark.market == name.as_str()) {
         return Err(Problem::plain(Kind::UnknownMarket).field("market"));
     }
-    let answered = ask(&api, Query::Warning(name)).await?;
-    match answered.answer {
-        Answer::Warning(Some(view)) => Ok(at(answered.seq, view)),
-        _ => Err(Problem::plain(Kind::NoMark).field("market")),
-    }
+    let (seq, views) = warned::warnings(&api, given.whole("wait_for")).await?;
+    let found = views.iter().find(|view| view.market == name.as_str());
+    found.map(|view| at(seq, view)).ok_or_else(|| Problem::plain(Kind::NoMark).field("market"))
 }
 
-async fn warnings(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
-    let answered = ask(&api, Query::Warnings).await?;
-    match answered.answer {
-        Answer::Warnings(views) => Ok(page(views, false, None, answered.seq)),
-        _ => Err(unexpected()),
-    }
+async fn warnings(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
+    let (seq, views) = warned::warnings(&api, given.whole("wait_for")).await?;
+    Ok(page(views.iter().collect(), false, None, seq))
 }
 
 /// The fund of an asset.

@@ -63,19 +63,28 @@ async fn told(
     days: (Option<String>, Option<String>),
 ) -> Result<(Seq, Vec<DailyReport>), Problem> {
     let look = move |reader: &Reader| {
-        let Some((first, last)) = reader.reported_days(&asset)? else { return Ok(None) };
-        let named = |name: Option<String>| name.map_or(Ok(None), |name| reader.day_named(&name));
+        let Some((first, last)) = reader.reported_days(&asset)? else { return Ok(Some(Vec::new())) };
+        // A day before 1970 is before everything.
+        let named = |name: Option<String>| match name {
+            Some(name) => reader.day_named(&name).map(|day| Some(day.unwrap_or(0))),
+            None => Ok(None),
+        };
         let (from, to) = (named(days.0)?, named(days.1)?);
         let to = to.unwrap_or(last).min(last);
         let from = from.unwrap_or_else(|| to.saturating_sub(DAYS.saturating_sub(1))).max(first);
+        if to.saturating_sub(from) >= DAYS_MAX {
+            return Ok(None);
+        }
         let mut reports = Vec::new();
-        for day in (from..=to).take(usize::try_from(DAYS_MAX).unwrap_or(usize::MAX)) {
+        for day in from..=to {
             reports.extend(reader.report(&asset, day)?);
         }
         Ok(Some(reports))
     };
     let (seq, found) = api.topology.publisher.look_up(look).await??;
-    Ok((seq, found.unwrap_or_default()))
+    let too_many =
+        || Problem::new(Kind::OutOfRange, format!("more than {DAYS_MAX} days; ask for fewer at a time")).field("from");
+    Ok((seq, found.ok_or_else(too_many)?))
 }
 
 fn rows(reports: &[DailyReport], seq: Seq) -> Result<HttpResponse, Problem> {

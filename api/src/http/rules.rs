@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::operations::{Answers, Operation};
-use super::params::{CURSOR, Given, LIMIT, MARKET};
+use super::params::{CURSOR, Given, LIMIT};
 use super::problem::Problem;
 use super::reads::{ask, at, look, unexpected};
 use super::shapes;
@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
         read("/v1/rules/history", "rules", "Every change: planned, vetoed, in force", Json(shapes::events), || {
             web::to(history)
         })
-        .with(&[CURSOR, LIMIT, MARKET]),
+        .with(&[CURSOR, LIMIT]),
     ]
 }
 
@@ -61,6 +61,6 @@ fn ceilings(api: &Api) -> Value {
 
 async fn history(api: web::Data<Api>, given: Given) -> Result<HttpResponse, Problem> {
     let types = ["rules_scheduled", "rules_vetoed", "rules_changed"].map(str::to_owned).to_vec();
-    let topic = Topic { types, market: given.owned("market"), ..Topic::default() };
+    let topic = Topic { types, ..Topic::default() };
     look(&api, Look::Events(vec![topic]), &given).await
 }

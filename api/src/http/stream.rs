@@ -54,8 +54,15 @@ impl Streams {
         Self { open: Arc::default(), limits: limits.clone() }
     }
 
-    fn enter(&self) -> Result<Place, Problem> {
-        let most = self.limits.connections;
+    /// How long whoever reads may take for what is sent.
+    pub(super) fn patience_ms(&self) -> u64 {
+        self.limits.slow_ms
+    }
+
+    /// A place; one in four is kept for those with a key.
+    fn enter(&self, caller: &Caller) -> Result<Place, Problem> {
+        let all = self.limits.connections;
+        let most = if *caller == Caller::Public { all.saturating_sub(all.div_euclid(4)).max(1) } else { all };
         let entered = self
             .open
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| open.checked_add(1).filter(|open| *open <= most));
@@ -74,7 +81,7 @@ async fn open(
     caller: Caller,
     given: Given,
 ) -> Result<HttpResponse, Problem> {
-    let place = api.streams.enter().inspect_err(super::gate::count)?;
+    let place = api.streams.enter(&caller).inspect_err(super::gate::count)?;
     let topics = given.text("topics").map(|list| list.split(',').map(Topic::read).collect::<Result<Vec<_>, _>>());
     let topics = topics.transpose()?.unwrap_or_default();
     let unreadable = |error: actix_web::Error| Problem::new(Kind::Malformed, error.to_string());

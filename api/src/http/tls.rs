@@ -7,7 +7,7 @@ use crate::config;
 pub(crate) enum TlsError {
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
-    #[error("tls: {0}")]
+    #[error("{0}")]
     Unusable(String),
 }
 
@@ -29,7 +29,7 @@ mod spoken {
             .and_then(Iterator::collect)
             .map_err(|error| at(&tls.certificate, &error))?;
         let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| at(&tls.key, &error))?;
-        let unusable = |error: rustls::Error| TlsError::Unusable(error.to_string());
+        let unusable = |error: rustls::Error| at(&tls.certificate, &error);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         versions.map_err(unusable)?.with_no_client_auth().with_single_cert(chain, key).map_err(unusable)

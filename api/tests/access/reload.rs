@@ -154,6 +154,6 @@ fn a_log_level_that_makes_no_sense_keeps_the_levels_before() {
     let file = Scratch::new("config.toml", "");
     let daemon = Daemon::configured(&file);
     std::fs::write(&file.0, "log = \"backstop=loudest=1\"\n").unwrap();
-    reread(&daemon, "those before stay in force", 1);
+    reread(&daemon, "the one before stays in force", 1);
     assert_eq!(daemon.get("/v1/status").status, 200);
 }

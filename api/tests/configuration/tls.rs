@@ -137,7 +137,7 @@ fn files_that_cannot_be_used_end_it_with_78_and_their_name() {
         ]);
         let said = text(&output.stderr);
         assert_eq!(code(&output), 78, "{certificate} {key}: {said}");
-        assert!(said.contains("backstop: tls") && said.contains(named), "{certificate} {key}: {said}");
+        assert!(said.contains("configuration: tls: ") && said.contains(named), "{certificate} {key}: {said}");
         assert!(!said.contains("PRIVATE"), "{said}");
     }
 }

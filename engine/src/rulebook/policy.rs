@@ -43,6 +43,13 @@ impl Policy {
                 let earliest = if loosened { time.saturating_add(self.delay_ms) } else { time };
                 Ok(Command::ScheduleRules { change, effective_time: effective_time.max(earliest), by: name(by, own)? })
             }
+            Command::ApplyRules { change } => {
+                // The ceilings may have come down since it was planned.
+                if let Some(pending) = admission.pending().find(|pending| pending.change == change) {
+                    self.ceilings.check(admission, &pending.proposal)?;
+                }
+                Ok(Command::ApplyRules { change })
+            }
             Command::VetoRules { change, by: own } => Ok(Command::VetoRules { change, by: name(by, own)? }),
             other => Ok(other),
         }

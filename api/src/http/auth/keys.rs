@@ -1,7 +1,7 @@
 //! The keys there are, as the configuration names them.
 
 use super::credentials::{Pending, Signed};
-use super::seen::Seen;
+use super::seen::{KEPT_MS, Seen};
 use super::{Caller, Credentials, Holder, Presented};
 use crate::config::{Auth, Key, Role};
 use crate::http::problem::{Kind, Problem};
@@ -124,9 +124,9 @@ impl Keys {
         let mut ids = BTreeSet::new();
         for key in keys {
             let wrong = |reason: &str| Err(format!("{}: {reason}", key.id));
-            let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-            if key.id.is_empty() || key.id.len() > 64 || !plain(&key.id) {
-                return wrong("an id has 1 to 64 printable characters");
+            // Changes of rules bear it, and are commands.
+            if !crate::http::params::is_name(&key.id) {
+                return wrong("an id has 1 to 64 characters from A-Z a-z 0-9 . _ : / -");
             }
             if !ids.insert(&key.id) {
                 return wrong("there are two keys of this id");
@@ -136,6 +136,9 @@ impl Keys {
             }
             if key.token_sha256.as_deref().is_some_and(|hash| unhex(hash).is_none()) {
                 return wrong("token_sha256 is 64 hexadecimal digits");
+            }
+            if key.account.as_deref().is_some_and(|account| !crate::http::params::is_name(account)) {
+                return wrong("the account is not a name that an account can have");
             }
             if (key.role == Role::Account) != key.account.is_some() {
                 return wrong("role account has an account, and no other role has one");
@@ -147,6 +150,14 @@ impl Keys {
     fn ring(&self) -> Arc<Ring> {
         // A lock that a panic has poisoned still holds whole rings.
         self.ring.read().map_or_else(|poisoned| poisoned.into_inner().clone(), |ring| ring.clone())
+    }
+
+    /// Is this still who it was: a key that is there, of the same role and account, and has not expired?
+    pub(crate) fn hold(&self, caller: &Caller) -> bool {
+        let Caller::Key(holder) = caller else { return true };
+        let ring = self.ring();
+        let known = ring.by_id.get(&holder.id).filter(|known| known.holder == *holder);
+        known.is_some_and(|known| alive(known, system_millis()).is_ok())
     }
 
     /// Is no key configured?
@@ -205,21 +216,30 @@ impl Keys {
     /// # Errors
     /// Why it is not taken.
     pub(crate) fn verify(&self, pending: Pending, body: &[u8]) -> Result<Caller, Problem> {
-        self.take(pending, |signed, mac| {
+        let write = |signed: &Signed, mac: &mut Hmac<Sha256>| {
             signed.write(|part| mac.update(part));
             mac.update(body);
-        })
+        };
+        self.take(pending, write, |signature| signature)
     }
 
-    /// Ends the look at a request that is signed in the way of another venue: over a text of its own.
+    /// Ends the look at a request that is signed in the way of another venue: over a text of its own, which does not name
+    /// the path. Clients send the same text to several paths within a millisecond: it is taken once at each.
     ///
     /// # Errors
     /// Why it is not taken.
-    pub(crate) fn verify_text(&self, pending: Pending, text: &[u8]) -> Result<Caller, Problem> {
-        self.take(pending, |_, mac| mac.update(text))
+    pub(crate) fn verify_text(&self, pending: Pending, text: &[u8], path: &str) -> Result<Caller, Problem> {
+        let mark = |signature: [u8; 32]| Sha256::new().chain_update(signature).chain_update(path).finalize().into();
+        self.take(pending, |_, mac| mac.update(text), mark)
     }
 
-    fn take(&self, pending: Pending, write: impl FnOnce(&Signed, &mut Hmac<Sha256>)) -> Result<Caller, Problem> {
+    /// Takes what is signed as written, if it is new under its mark.
+    fn take(
+        &self,
+        pending: Pending,
+        write: impl FnOnce(&Signed, &mut Hmac<Sha256>),
+        mark: impl FnOnce([u8; 32]) -> [u8; 32],
+    ) -> Result<Caller, Problem> {
         let invalid = || Problem::plain(Kind::InvalidCredentials);
         let Pending { signed, secret, caller } = pending;
         let mut mac = secret.mac().ok_or_else(invalid)?;
@@ -230,8 +250,12 @@ impl Keys {
         if expires.is_some_and(|expires| now >= expires) {
             return Err(Problem::plain(Kind::ExpiredCredentials));
         }
+        // Its body may have taken longer than signatures are remembered.
+        if signed.timestamp.saturating_add(KEPT_MS) < now.saturating_add(AHEAD_MS) {
+            return Err(Problem::new(Kind::StaleTimestamp, "the body came too late for the signature"));
+        }
         let fresh = self.seen.lock().map_err(|_| Problem::plain(Kind::Internal))?.enter(
-            signed.signature,
+            mark(signed.signature),
             now,
             signed.timestamp,
         );

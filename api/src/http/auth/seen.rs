@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 /// Most that are remembered; beyond it signed requests wait: 30,000 a second.
 const SEEN_MAX: usize = 2_000_000;
 /// Longer than a timestamp can be taken: the longest window and what a clock may be ahead.
-const KEPT_MS: u64 = 62_000;
+pub(super) const KEPT_MS: u64 = 62_000;
 
 #[derive(Default)]
 pub(super) struct Seen {

@@ -9,8 +9,9 @@
 //!
 //! Both sign with HMAC-SHA-256 in hex, which is what a key with a `secret_file` does: the header names the key, and its
 //! secret signs. The key header may also hold the token of a key; the signature is not looked at then. A wish for a longer
-//! window than `auth.window_ms` is shortened. A signature is taken once, and neither covers the path: it can open one read of
-//! the same account and nothing else. Credentials of Backstop's own are taken here too, before these.
+//! window than `auth.window_ms` is shortened. Neither signature covers the path, and clients send the same text to several
+//! paths within a millisecond: a signature is taken once at each view, and opens nothing but reads of the same account.
+//! Credentials of Backstop's own are taken here too, before these.
 //!
 //! A key of an account reads that account; another key names one with the parameter `account`. While no key is configured,
 //! whoever is on this machine names it so too, or by the text of the key header.
@@ -89,7 +90,7 @@ pub(in crate::http) fn caller(
     let signed = Credentials::signed([shown.key, timestamp, signature], shown.window.as_deref(), None, ["", ""])?;
     match keys.present(signed)? {
         Presented::Caller(caller) => Ok(Some(caller)),
-        Presented::Pending(pending) => keys.verify_text(*pending, shown.text.as_bytes()).map(Some),
+        Presented::Pending(pending) => keys.verify_text(*pending, shown.text.as_bytes(), operation.path).map(Some),
     }
 }
 

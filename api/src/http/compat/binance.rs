@@ -16,11 +16,9 @@ use super::pools::{Pool, Pools};
 use super::refusals::Refusal;
 use super::symbols::{self, Listed, Listing, OPEN, decimals};
 use super::view;
-use crate::http::Api;
 use crate::http::operations::Operation;
-use crate::http::reads::{ask, unexpected};
+use crate::http::{Api, warned};
 use actix_web::{HttpResponse, web};
-use backstop_actors::conductor::{Answer, Query};
 use backstop_engine::money::limit;
 use backstop_engine::number::Overflow;
 use backstop_engine::rules::{Kind, Tier};
@@ -164,15 +162,15 @@ async fn insurance_balance(api: web::Data<Api>, asked: Asked) -> Answered {
     let Some(symbol) = asked.text("symbol") else { return Ok(plain(all.iter().map(balance).collect::<Vec<_>>())) };
     let listed = listing.find(symbol, None)?;
     let own = all.iter().find(|pool| pool.symbols.contains(&listed.symbol));
-    // A pool is there from its first credit on.
+    // A pool comes with the first market that draws on it.
     let missing = || row! { "symbols": vec![listed.symbol.clone()], "assets": Vec::<Row>::new() };
     Ok(plain(own.map_or_else(missing, balance)))
 }
 
 async fn symbol_adl_risk(api: web::Data<Api>, asked: Asked) -> Answered {
     let listing = Listing::of(&api).await?;
-    let answered = ask(&api, Query::Warnings).await?;
-    let Answer::Warnings(warnings) = answered.answer else { return Err(unexpected().into()) };
+    let (_, warnings) = warned::warnings(&api, None).await?;
+    let time = api.progress().time;
     let risk = |listed: &Listed| {
         let warning = warnings.iter().find(|warning| warning.market == listed.market.name);
         let risk = match warning.map(|warning| warning.level) {
@@ -180,7 +178,7 @@ async fn symbol_adl_risk(api: web::Data<Api>, asked: Asked) -> Answered {
             Some(WarningLevel::Medium) => "medium",
             Some(WarningLevel::Low) | None => "low",
         };
-        row! { "symbol": listed.symbol.as_str(), "adlRisk": risk, "updateTime": answered.time }
+        row! { "symbol": listed.symbol.as_str(), "adlRisk": risk, "updateTime": time }
     };
     let rows = chosen(&listing, &asked)?.into_iter().map(risk).collect();
     Ok(plain(one_or_all(&asked, rows)))

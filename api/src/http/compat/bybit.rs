@@ -130,7 +130,7 @@ async fn insurance(api: web::Data<Api>, asked: Asked) -> Answered {
 async fn adl_alert(api: web::Data<Api>, asked: Asked) -> Answered {
     let (listing, pools) = (Listing::of(&api).await?, Pools::of(&api).await?);
     let alert = |listed: &Listed| {
-        // A pool is there from its first credit on.
+        // A pool comes with the first market that draws on it.
         let (balance, peak) = pools.own(listed).map_or_else(Default::default, |pool| (pool.balance, pool.peak));
         let rule = listed.market.adl.drawdown.as_ref();
         Ok::<_, Overflow>(row! {

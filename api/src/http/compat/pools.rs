@@ -32,7 +32,7 @@ impl Pools {
         }
     }
 
-    /// Every pool there is: one is there from its first credit on.
+    /// Every pool there is.
     pub(super) fn all<'a>(&'a self, listing: &Listing) -> Vec<Pool<'a>> {
         let of = |asset: &'a str, view: &'a PoolView| {
             let members = listing.all.iter().filter(|listed| is_of(listed, asset, view));

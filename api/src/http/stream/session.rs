@@ -14,7 +14,7 @@ use backstop_engine::id::{AccountId, Seq};
 use backstop_engine::view::AccountView;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -53,6 +53,8 @@ struct Stream {
     slow: Duration,
     /// Has it been busy with what came before? Then it may have missed what came meanwhile, and finds it in the history.
     behind: bool,
+    /// Topics that were asked for since they were last counted.
+    asks: usize,
 }
 
 /// Serves a stream to its end.
@@ -65,7 +67,7 @@ pub(super) async fn run(
     resume_from: Option<u64>,
 ) {
     let slow = Duration::from_millis(api.streams.limits.slow_ms);
-    let mut stream = Stream { api, caller, session, followed: BTreeMap::new(), slow, behind: false };
+    let mut stream = Stream { api, caller, session, followed: BTreeMap::new(), slow, behind: false, asks: 0 };
     let Err(end) = stream.serve(messages, topics, resume_from).await;
     if let End::Cut(code, reason) = end {
         telemetry::stream_cut(reason);
@@ -92,9 +94,9 @@ impl Stream {
         let (mut phase, mut heard) = (self.api.phase.watch(), Instant::now());
         let mut asked: VecDeque<Instant> = VecDeque::new();
         let mut told = self.api.topology.publisher.listen();
-        let progress = self.api.progress();
-        self.say(&json!({ "type": "welcome", "seq": progress.events, "cause": progress.seq, "time": progress.time }))
-            .await?;
+        let answered = self.ask(Query::Marks).await.map_err(|_| End::Cut(CloseCode::Away, Kind::Halted.code()))?;
+        let (seq, events, time) = (answered.seq, answered.events, answered.time);
+        self.say(&json!({ "type": "welcome", "seq": events, "cause": seq, "time": time })).await?;
         if !topics.is_empty() {
             self.follow(topics, resume_from).await?;
         }
@@ -102,7 +104,9 @@ impl Stream {
             tokio::select! {
                 message = messages.next() => {
                     heard = Instant::now();
-                    asked.push_back(heard);
+                    // A message counts once, and once for each topic that it asked for.
+                    let asks = std::mem::take(&mut self.asks).saturating_add(1);
+                    asked.extend(std::iter::repeat_n(heard, asks));
                     while asked.front().is_some_and(|at| heard.duration_since(*at) > Duration::from_secs(10)) {
                         asked.pop_front();
                     }
@@ -110,13 +114,18 @@ impl Stream {
                         return Err(End::Cut(CloseCode::Policy, Kind::RateLimited.code()));
                     }
                     self.hear(message).await?;
+                    // Whoever has read all of it was there all the while.
+                    heard = Instant::now();
                 }
                 batch = told.recv() => match batch {
                     Ok(batch) => {
                         self.tell(&batch).await?;
                         self.behind &= !told.is_empty();
                     }
-                    Err(RecvError::Lagged(_)) if self.behind => self.catch_up().await?,
+                    Err(RecvError::Lagged(_)) if self.behind => {
+                        self.catch_up().await?;
+                        heard = Instant::now();
+                    }
                     Err(RecvError::Lagged(_)) => return Err(End::Cut(CloseCode::Policy, "slow_reader")),
                     Err(RecvError::Closed) => return Err(End::Cut(CloseCode::Away, Kind::ShuttingDown.code())),
                 },
@@ -127,7 +136,12 @@ impl Stream {
                     let sent = timeout(self.slow, self.session.ping(b"")).await;
                     sent.map_err(|_| End::Cut(CloseCode::Policy, "slow_reader"))?.map_err(|_| End::Gone)?;
                 }
-                _ = looks.tick() => self.warn().await?,
+                _ = looks.tick() => {
+                    if !self.api.keys.hold(&self.caller) {
+                        return Err(End::Cut(CloseCode::Policy, Kind::InvalidCredentials.code()));
+                    }
+                    self.warn().await?;
+                }
                 stopping = phase.wait_for(|phase| phase.is_stopping()) => {
                     drop(stopping);
                     return Err(End::Cut(CloseCode::Away, Kind::ShuttingDown.code()));
@@ -203,8 +217,11 @@ impl Stream {
 
     /// Follows topics: after an event where it is known what came since, else from a snapshot on.
     async fn follow(&mut self, topics: Vec<Topic>, resume_from: Option<u64>) -> Result<(), End> {
+        let most = self.api.streams.limits.topics;
+        // Each is followed once, however often it is named.
+        let topics: BTreeSet<Topic> = topics.into_iter().take(most.saturating_add(1)).collect();
         for topic in topics {
-            let most = self.api.streams.limits.topics;
+            self.asks = self.asks.saturating_add(1);
             let allowed = match topic.allows(&self.caller) {
                 Ok(()) if self.followed.len() >= most && !self.followed.contains_key(&topic) => {
                     Err(Problem::new(Kind::TooManyStreams, format!("{most} topics are followed already")))
@@ -217,15 +234,28 @@ impl Stream {
                 (Ok(()), None) => self.begin(&topic).await?,
             };
             if let Err(problem) = done {
-                self.refuse(&problem.field(topic.to_string())).await?;
+                self.drop_topic(&topic, problem).await?;
             }
         }
         Ok(())
     }
 
+    /// Follows a topic no more, and says why: what comes next would hide that something is missing.
+    async fn drop_topic(&mut self, topic: &Topic, problem: Problem) -> Result<(), End> {
+        self.followed.remove(topic);
+        self.refuse(&problem.field(topic.to_string())).await
+    }
+
     /// Tells what came on a topic after an event. What happens meanwhile is told live afterwards, or found here.
     async fn resume(&mut self, topic: &Topic, after: u64) -> Result<Result<(), Problem>, End> {
-        let last = self.api.progress().events;
+        let mut last = self.api.progress().events;
+        if after > last {
+            // What has been applied may be known before it is told.
+            match self.ask(Query::Marks).await {
+                Ok(answered) => last = answered.events,
+                Err(problem) => return Ok(Err(problem)),
+            }
+        }
         if after > last {
             let detail = format!("there is no event {after} yet, the last is {last}");
             return Ok(Err(Problem::new(Kind::OutOfRange, detail)));
@@ -264,7 +294,7 @@ impl Stream {
         for topic in topics {
             let done = if topic.is_kept() { self.read_on(&topic).await? } else { self.begin(&topic).await? };
             if let Err(problem) = done {
-                self.refuse(&problem.field(topic.to_string())).await?;
+                self.drop_topic(&topic, problem).await?;
             }
         }
         Ok(())

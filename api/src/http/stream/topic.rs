@@ -26,7 +26,8 @@ pub(super) enum Topic {
     Orders,
     /// Changes of rules: announced, vetoed, in force.
     Rules,
-    /// Everything of one account, and a warning when its place in the queue of deleveraging changes class.
+    /// What befalls one account: liquidations, cuts, entries of the fund; and a warning when its place in the queue of
+    /// deleveraging changes class. Deposits and fills are the venue's to tell.
     Account(AccountId),
 }
 

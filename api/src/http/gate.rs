@@ -130,7 +130,7 @@ fn caller(
         let named = names_this_machine(request.headers(), request.uri().host()) && comes_from_here(request.headers());
         return match (near, named, operation.access) {
             (true, true, _) => Ok(Some(Caller::Open)),
-            (_, _, Access::Public) | (false, _, Access::Stream) => Ok(Some(Caller::Public)),
+            (_, _, Access::Public | Access::Stream) => Ok(Some(Caller::Public)),
             (true, false, _) => Err(Problem::plain(Kind::Misdirected)),
             (false, _, _) => Err(Problem::plain(Kind::KeysRequired)),
         };

@@ -186,6 +186,25 @@ fn a_daemon_that_stops_says_so_to_every_stream() {
 }
 
 #[test]
+fn what_was_applied_before_the_end_is_told_before_it() {
+    let daemon = configured("");
+    let mut stream = Ws::open(&daemon, "?topics=liquidations");
+    stream.so_far();
+    daemon.apply(crash::FALLEN);
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| daemon.end_by("TERM"));
+        let mut told = Vec::new();
+        while let Heard::Said(message) = stream.next() {
+            told.push(message);
+        }
+        told
+    });
+    // Alice and dave and frank: all of it was acknowledged, so all of it comes.
+    let ended = told.iter().filter(|message| message["event"]["type"] == "liquidation_ended").count();
+    assert_eq!(ended, 3, "{told:?}");
+}
+
+#[test]
 fn a_stream_is_no_way_around_the_limits_of_requests() {
     let lines = "[limits]\naddress_per_second = 1\naddress_burst = 3\nloopback = true\n";
     let daemon = Daemon::configured(&Scratch::new("config.toml", lines));

@@ -20,6 +20,8 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+/// How long a stream waits for more when the daemon ends.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Events that are read from the history at once.
 const PAGE: usize = 500;
 /// Messages that a client may send within ten seconds.
@@ -144,6 +146,10 @@ impl Stream {
                 }
                 stopping = phase.wait_for(|phase| phase.is_stopping()) => {
                     drop(stopping);
+                    // What was taken before the end is applied, and told.
+                    while let Ok(Ok(batch)) = timeout(LAST_WORDS, told.recv()).await {
+                        self.tell(&batch).await?;
+                    }
                     return Err(End::Cut(CloseCode::Away, Kind::ShuttingDown.code()));
                 }
             }

@@ -1,7 +1,9 @@
 //! The configuration is read again at a hangup: keys, limits and log levels follow, everything else waits.
 
-use crate::common::{Ask, At, Daemon, PATIENCE, Scratch};
+use crate::common::{Ask, At, Daemon, PATIENCE, Scratch, backstop};
 use crate::keys::Ring;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const TAKEN: &str = "the configuration was read again";
@@ -156,4 +158,28 @@ fn a_log_level_that_makes_no_sense_keeps_the_levels_before() {
     std::fs::write(&file.0, "log = \"backstop=loudest=1\"\n").unwrap();
     reread(&daemon, "the one before stays in force", 1);
     assert_eq!(daemon.get("/v1/status").status, 200);
+}
+
+#[test]
+fn a_hangup_while_it_starts_ends_nothing() {
+    let (data, file) = (Scratch::absent("data"), Scratch::new("config.toml", ""));
+    let fixed = ["serve", "--config", file.path(), "--data-dir", data.path()];
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--mark-interval-ms", "0"];
+    let mut command = backstop(&[&fixed[..], &listen].concat());
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        said.push(line.unwrap());
+        if said.len() == 1 {
+            let kill = format!("kill -HUP {}", child.id());
+            assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        }
+        if said.last().is_some_and(|line| line.contains(TAKEN)) {
+            break;
+        }
+    }
+    let ended = child.try_wait().unwrap();
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(ended.is_none() && said.last().is_some_and(|line| line.contains(TAKEN)), "{ended:?}: {said:?}");
 }

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{Signal, SignalKind, signal as signal_of};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing_subscriber::EnvFilter;
 
@@ -168,6 +169,8 @@ pub(crate) async fn run(
     ready: impl FnOnce(),
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
+    // From the first moment on: a hangup that nobody waits for would end the process.
+    let hangup = setup.settings.map(|_| signal_of(SignalKind::hangup())).transpose()?;
     let metrics = recorder()?;
     let (halt, mut halted) = HaltSender::channel();
     let how = gateway(setup.accepts_time, setup.mark_interval, setup.config.rules.clone());
@@ -194,8 +197,8 @@ pub(crate) async fn run(
     };
     topology.gateway.serve();
     let server = http::serve_api(setup.api, api, config)?;
-    if let (Some(settings), Some(set_log)) = (setup.settings, setup.set_log) {
-        drop(actix::spawn(reload((settings.clone(), config.clone(), addresses), keys, doors, set_log)));
+    if let (Some(settings), Some(set_log), Some(hangup)) = (setup.settings, setup.set_log, hangup) {
+        drop(actix::spawn(reload((settings.clone(), config.clone(), addresses), keys, doors, set_log, hangup)));
     }
     if let Some(seal) = seal {
         drop(actix::spawn(seal_days(seal, topology.publisher.clone())));
@@ -286,9 +289,8 @@ async fn reload(
     keys: Keys,
     doors: Doors,
     set_log: SetLog,
+    mut hangup: Signal,
 ) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
         let taken = Config::load(&settings).map_err(DaemonError::from).and_then(|fresh| {
             keys.reload(&fresh.keys, &fresh.auth).map_err(DaemonError::Keys)?;

@@ -12,6 +12,7 @@ use backstop_actors::conductor::{Answer, Answered, Query};
 use backstop_actors::history::{Filter, Look};
 use backstop_actors::publisher::{Read, TickTimes};
 use backstop_engine::id::{AccountId, Seq};
+use backstop_engine::rulebook::market_rules;
 use backstop_engine::rules::{Market, Rules};
 use backstop_engine::view::{AccountView, FundView, MarkView};
 use serde::Serialize;
@@ -173,24 +174,13 @@ async fn markets(api: web::Data<Api>) -> Result<HttpResponse, Problem> {
     let (seq, rules, marks) = rules(&api).await?;
     let shown = |market: &Arc<Market>| {
         let mark = marks.iter().find(|mark| mark.market == market.name);
-        let asset = rules.asset(market.asset).map(|asset| asset.name.to_string()).unwrap_or_default();
-        json!({
-            "market": market.name,
-            "version": market.version,
-            "kind": market.kind,
-            "asset": asset,
-            "contract_size": market.contract_size,
-            "tick_size": market.tick_size,
-            "lot_size": market.lot_size,
-            "tiers": market.tiers.all(),
-            "liquidation": market.liquidation,
-            "adl": market.adl,
-            "pool": market.pool,
-            "venue": market.venue,
-            "oracle": market.oracle,
-            "mark": mark.and_then(|mark| mark.mark),
-            "state": mark.map(|mark| mark.state),
-        })
+        let asset = rules.asset(market.asset).map_or("", |asset| asset.name.as_str());
+        let mut shown = market_rules(market, asset);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("mark".to_owned(), json!(mark.and_then(|mark| mark.mark)));
+            fields.insert("state".to_owned(), json!(mark.map(|mark| mark.state)));
+        }
+        shown
     };
     Ok(page(rules.markets().iter().map(shown).collect(), false, None, seq))
 }

@@ -87,6 +87,8 @@ impl From<NotCanonical> for Problem {
 /// What is sealed, brought up to now.
 async fn sealed(api: &Api) -> Result<(Seq, &Seal, Vec<SignedRoot>), Problem> {
     let seal = api.seal.as_ref().ok_or_else(|| Problem::new(Kind::NotKept, "nothing is kept, so nothing is sealed"))?;
+    // Whatever has been acknowledged has been told by now.
+    api.topology.publisher.look_up(|_| Ok(())).await??;
     let progress = api.progress();
     seal.catch_up(&api.topology.publisher, progress.time).await?;
     Ok((progress.seq, seal, seal.roots().await))

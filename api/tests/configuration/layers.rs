@@ -68,7 +68,7 @@ fn every_value_of_the_file_to_copy_has_a_comment() {
 type Case = (&'static str, &'static str, &'static str, [&'static str; 3]);
 
 const CASES: [Case; 9] = [
-    ("--data-dir", "data_dir", "BACKSTOP__DATA_DIR", ["\"/tmp/file\"", "\"/tmp/variable\"", "\"/tmp/flag\""]),
+    ("--data-dir", "data_dir", "BACKSTOP__DATA_DIR", ["\"/srv/file\"", "\"/srv/variable\"", "\"/srv/flag\""]),
     ("--listen", "listen", "BACKSTOP__LISTEN", ["\"127.0.0.1:1001\"", "\"127.0.0.1:1002\"", "\"127.0.0.1:1003\""]),
     ("--admin", "admin", "BACKSTOP__ADMIN", ["\"127.0.0.1:1001\"", "\"127.0.0.1:1002\"", "\"[::1]:1003\""]),
     ("--shards", "shards", "BACKSTOP__SHARDS", ["2", "3", "4"]),
